@@ -1,0 +1,1 @@
+"""Capture files and their packets, on the way to storage."""

@@ -1,0 +1,1 @@
+"""Audio and quality out of RTP."""

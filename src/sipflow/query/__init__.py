@@ -1,0 +1,1 @@
+"""Questions about calls, answered from sealed buckets and the live pool alike."""

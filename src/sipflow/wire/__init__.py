@@ -1,0 +1,1 @@
+"""Values as Python sees them: endpoints, packets, SIP heads, SDP, RTP."""
