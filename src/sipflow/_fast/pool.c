@@ -164,6 +164,7 @@ struct sf_pool *sf_pool_open(const char *path, size_t octets, uint64_t epoch_us)
     struct sf_pool *pool = NULL;
     struct stat st;
     int saved;
+    bool fresh = false;
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0) {
         return NULL;
@@ -171,7 +172,7 @@ struct sf_pool *sf_pool_open(const char *path, size_t octets, uint64_t epoch_us)
     if (fstat(fd, &st) != 0) {
         goto fail;
     }
-    bool fresh = st.st_size == 0;
+    fresh = st.st_size == 0;
     if (!fresh) {
         octets = (size_t)st.st_size;
     }
