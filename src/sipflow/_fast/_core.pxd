@@ -1,5 +1,5 @@
 # The C headers as Cython sees them: declarations only.
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 
 cdef extern from "stdbool.h":
@@ -42,3 +42,13 @@ cdef extern from "packet.h" nogil:
     sf_status sf_datagram_open(sf_slice octets, sf_datagram *out)
     c_bool sf_datagram_next(sf_datagram *datagram, sf_slice *frame)
     uint8_t *sf_batch_head(uint8_t *dst, uint16_t count)
+
+
+# --- media: mix.h ---
+
+
+cdef extern from "mix.h" nogil:
+    struct sf_placed:
+        int64_t start
+    size_t sf_mix(const sf_placed *rows, size_t count, sf_slice data, const int16_t (*laws)[256], int64_t start,
+                  int16_t *out, size_t frames, size_t stride)
