@@ -32,4 +32,5 @@ def smooth(difference: NDArray[np.float64]) -> NDArray[np.float64]:
     for block in range(blocks):
         carried[block] = carry
         carry = float(own[block, -1] + decay[-1] * carry)
-    return (own + carried * decay).reshape(-1)[:count]
+    filtered: NDArray[np.float64] = (own + carried * decay).reshape(-1)
+    return filtered[:count]

@@ -68,16 +68,13 @@ def _join_runs(
     """Decide for each run of neighbouring numbers which segment it counts in and what to add to its numbers."""
     offsets, segments = [0], [0]
     top, segment = tops[0], 0
-    last = len(firsts) - 1
     for run in range(1, len(firsts)):
         ahead = _wrapped(firsts[run] - top)
         offset = top + ahead - firsts[run]
         restarts = confirmed[run] and renumbered[run]
         if -MAX_MISORDER < ahead < MAX_DROPOUT and not restarts:
             top = max(top, tops[run] + offset)
-        elif (
-            -MAX_DROPOUT < ahead <= -MAX_MISORDER and not restarts and not _moves_on(run, last, firsts, top, confirmed)
-        ):
+        elif -MAX_DROPOUT < ahead <= -MAX_MISORDER and not restarts and _stays_old(run, firsts, top, confirmed):
             pass  # late: counts in the old segment, whose highest number stays
         elif confirmed[run]:
             segment += 1
@@ -91,10 +88,11 @@ def _join_runs(
     return offsets, segments
 
 
-def _moves_on(run: int, last: int, firsts: list[int], top: int, confirmed: list[bool]) -> bool:
+def _stays_old(run: int, firsts: list[int], top: int, confirmed: list[bool]) -> bool:
     # A sender that went back stays there; late packets are followed by the numbers that were due.
-    returns = run < last and -MAX_MISORDER < _wrapped(firsts[run + 1] - top) < MAX_DROPOUT
-    return confirmed[run] and not returns
+    if not confirmed[run]:
+        return True
+    return run + 1 < len(firsts) and -MAX_MISORDER < _wrapped(firsts[run + 1] - top) < MAX_DROPOUT
 
 
 def _wrapped(difference: int) -> int:

@@ -24,7 +24,7 @@ class Verdict(enum.IntEnum):
     STRAY = 4  # a lone number from elsewhere, or from before the segment: neither received nor lost
 
 
-# One RTP packet of a Stream; chunk is the index in Stream.chunks, offset and length are the payload in that chunk's data.
+# One RTP packet of a Stream; chunk is the index in Stream.chunks, offset and length the payload in that chunk's data.
 PACKET: Final = np.dtype(
     [
         ("time_us", "<i8"),
