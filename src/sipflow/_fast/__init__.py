@@ -1,5 +1,34 @@
-"""The C core; the only module that imports the extension."""
+"""The C core: one extension, re-exported here; nothing else imports it."""
 
-from sipflow._fast._core import mix_g711
+from sipflow._fast._core import (
+    crc32c,
+    encode_frame,
+    g711_decode,
+    g711_encode,
+    jump_node,
+    mix_g711,
+    parse_datagram,
+    rtp_head,
+    rtp_kind,
+    sip_head,
+    sip_looks_like,
+)
 
-__all__ = ["mix_g711"]
+ULAW = 0
+ALAW = 1
+
+__all__ = [
+    "ALAW",
+    "ULAW",
+    "crc32c",
+    "encode_frame",
+    "g711_decode",
+    "g711_encode",
+    "jump_node",
+    "mix_g711",
+    "parse_datagram",
+    "rtp_head",
+    "rtp_kind",
+    "sip_head",
+    "sip_looks_like",
+]

@@ -12,8 +12,8 @@ static bool lies_in(const struct sf_placed *row, struct sf_slice data)
     return row->law < 2 && row->offset <= data.n && row->length <= data.n - row->offset;
 }
 
-size_t sf_mix(const struct sf_placed *rows, size_t count, struct sf_slice data,
-              const int16_t laws[2][256], int64_t start, int16_t *out, size_t frames, size_t stride)
+size_t sf_mix(const struct sf_placed *rows, size_t count, struct sf_slice data, int64_t start,
+              int16_t *out, size_t frames, size_t stride)
 {
     size_t refused = 0;
     for (const struct sf_placed *row = rows; row < rows + count; row++) {
@@ -32,7 +32,7 @@ size_t sf_mix(const struct sf_placed *rows, size_t count, struct sf_slice data,
             samples = frames - first;
         }
         const uint8_t *octet = data.p + row->offset + skipped;
-        const int16_t *law = laws[row->law];
+        const int16_t *law = row->law == 0 ? sf_ulaw_linear : sf_alaw_linear;
         int16_t *to = out + first * stride;
         for (size_t i = 0; i < samples; i++, to += stride) {
             *to = saturated(*to + law[octet[i]]);

@@ -2,7 +2,7 @@
  * Puts G.711 packets onto a time line of 16-bit samples, adding where they overlap.
  *
  * Owns:    nothing.
- * Lends:   nothing; reads rows, data and tables, writes `out`.
+ * Lends:   nothing; reads rows and data, writes `out`.
  * Until:   the call returns.
  * Threads: any, on different `out`.
  */
@@ -10,6 +10,7 @@
 #define SF_MIX_H
 
 #include "cursor.h"
+#include "g711.h"
 
 /* One packet on the time line; the numpy dtype PLACED of sipflow.media.placing. */
 struct sf_placed {
@@ -27,8 +28,7 @@ struct sf_placed {
  * first sample of that channel, `stride` the number of channels. Sums saturate. What lies outside
  * the window is left out, a row that does not lie in `data` too. Gives the rows refused for that.
  */
-size_t sf_mix(const struct sf_placed *rows, size_t count, struct sf_slice data,
-              const int16_t laws[2][256], int64_t start, int16_t *out, size_t frames,
-              size_t stride);
+size_t sf_mix(const struct sf_placed *rows, size_t count, struct sf_slice data, int64_t start,
+              int16_t *out, size_t frames, size_t stride);
 
 #endif

@@ -17,7 +17,6 @@ from sipflow.clock import format_time
 from sipflow.errors import NothingToPlay
 from sipflow.media.codec import Payloads
 from sipflow.media.completeness import Completeness, assess
-from sipflow.media.g711 import LAWS
 from sipflow.media.placing import SAMPLE_RATE, SAMPLE_US
 from sipflow.media.timeline import Gap, Timeline, Track, lay_out, runs
 from sipflow.version import __version__
@@ -119,7 +118,7 @@ def _mix(track: Track, start: int, out: NDArray[np.int16], channel: int) -> None
     rows = track.window(start, start + len(out))
     for first, stop in runs(rows["chunk"]):
         data = track.chunks[int(rows["chunk"][first])].data
-        mix_g711(rows[first:stop].view(np.uint8), data, LAWS, start, out, channel)
+        mix_g711(rows[first:stop].view(np.uint8), data, start, out, channel)
 
 
 def _header(wav: WavFile, data_octets: int) -> bytes:
