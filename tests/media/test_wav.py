@@ -19,10 +19,7 @@ from sipflow.wire.packet import Chunk
 
 # ITU-T G.711 in plain Python, so that the C tables are judged by something else.
 MU_LAW = np.array(
-    [
-        (-1 if not code & 0x80 else 1) * ((((~code & 15) << 3) + 132 << ((~code >> 4) & 7)) - 132)
-        for code in range(256)
-    ],
+    [(-1 if not code & 0x80 else 1) * ((((~code & 15) << 3) + 132 << ((~code >> 4) & 7)) - 132) for code in range(256)],
     np.int16,
 )
 
@@ -269,9 +266,7 @@ def test_one_packet_delayed_by_seconds_is_in_its_place() -> None:
 
 def test_hold_without_advancing_timestamps_keeps_its_time() -> None:
     first, second = AUDIO[:4000], AUDIO[4000:]
-    packets = talk(first) + talk(
-        second, time_us=T0_US + 5_500_000, sequence=1000 + 25, timestamp=160_000 + 4000
-    )
+    packets = talk(first) + talk(second, time_us=T0_US + 5_500_000, sequence=1000 + 25, timestamp=160_000 + 4000)
     wav = play(packets)
     expected = np.concatenate([mu(first), np.zeros(40_000, np.int16), mu(second)])
     assert np.array_equal(left(wav), expected)
@@ -280,9 +275,7 @@ def test_hold_without_advancing_timestamps_keeps_its_time() -> None:
 
 def test_silence_suppression_keeps_its_time() -> None:
     first, second = AUDIO[:4000], AUDIO[4000:]
-    packets = talk(first) + talk(
-        second, time_us=T0_US + 5_500_000, sequence=1000 + 25, timestamp=160_000 + 44_000
-    )
+    packets = talk(first) + talk(second, time_us=T0_US + 5_500_000, sequence=1000 + 25, timestamp=160_000 + 44_000)
     wav = play(packets)
     assert np.array_equal(left(wav), np.concatenate([mu(first), np.zeros(40_000, np.int16), mu(second)]))
     assert [gap.reason for gap in wav.gaps()] == ["pause"]
@@ -326,9 +319,7 @@ def test_digits_and_comfort_noise_are_silence_never_noise() -> None:
     )
     chunks = make_chunks(make_key(), packets, 4)
     wav = WavFile("c", chunks, {101: ("telephone-event", 8000)})
-    expected = np.concatenate(
-        [mu(audio), np.zeros(800, np.int16), mu(tail), np.zeros(800, np.int16), mu(tail)]
-    )
+    expected = np.concatenate([mu(audio), np.zeros(800, np.int16), mu(tail), np.zeros(800, np.int16), mu(tail)])
     assert np.array_equal(left(wav), expected)
     assert [(gap.reason, gap.duration_us) for gap in wav.gaps()] == [
         ("telephone-event", 100_000),
@@ -354,9 +345,7 @@ def test_a_dynamic_type_is_what_sdp_says() -> None:
 
 def test_codec_change_within_a_stream() -> None:
     first, second = AUDIO[:4000], AUDIO[4000:]
-    packets = talk(first) + talk(
-        second, time_us=T0_US + 500_000, sequence=1025, timestamp=164_000, payload_type=8
-    )
+    packets = talk(first) + talk(second, time_us=T0_US + 500_000, sequence=1025, timestamp=164_000, payload_type=8)
     assert np.array_equal(left(play(packets)), np.concatenate([mu(first), a(second)]))
 
 
