@@ -304,3 +304,11 @@ cdef extern from "receiver.h" nogil:
     void sf_receiver_stop(sf_receiver *receiver)
     int sf_receive_buffer(int fd, int octets)
 
+
+# ---- media ----
+
+cdef extern from "mix.h" nogil:
+    struct sf_placed:
+        int64_t start
+    size_t sf_mix(const sf_placed *rows, size_t count, sf_slice data, int64_t start, int16_t *out, size_t frames,
+                  size_t stride)

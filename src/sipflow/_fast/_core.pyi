@@ -246,3 +246,13 @@ def receive_buffer(fd: int, octets: int) -> int:
 
 def arena_parts(memory: bytes, count: int) -> list[tuple[int, int, int]]:
     """Give start, end and filing time of each record of an arena; raises ValueError when it contradicts itself."""
+
+
+# ---- media ----
+
+def mix_g711(rows: NDArray[np.uint8], data: bytes, start: int, out: NDArray[np.int16], channel: int) -> int:
+    """Add G.711 packets to one channel of `out`, which shows samples [start, start + len(out)) of the time line.
+
+    `rows` are the octets of PLACED rows (sipflow.media.placing) of one chunk, `data` is that chunk's, `out` is
+    (samples, channels). Sums saturate. Gives the number of rows that do not lie in `data`.
+    """
