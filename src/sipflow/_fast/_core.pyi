@@ -48,8 +48,8 @@ class Talker:
     ) -> None:
         """Set up `count` packets of `samples` octets each.
 
-        `head` is a frame with an empty payload, `bank[start:]` holds a G.711 loop of `loop` octets and TALKER_TAIL more,
-        `steps` one record of 16 octets per packet (talker.h). Raises ValueError naming what does not fit.
+        `head` is a frame with an empty payload, `bank[start:]` holds a G.711 loop of `loop` octets and TALKER_TAIL
+        more, `steps` one record of 16 octets per packet (talker.h). Raises ValueError naming what does not fit.
         """
     def packets(self) -> list[tuple[int, bytes]]:
         """Give every packet of the stream: capture time [us since the epoch] and the RTP packet."""
