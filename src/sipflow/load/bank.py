@@ -59,4 +59,4 @@ class VoiceBank:
 def _activity(sound: NDArray[np.float64]) -> NDArray[np.bool_]:
     power = np.mean(sound.reshape(-1, _WINDOW) ** 2, axis=1)
     loud = 10 * np.log10(power + 1e-12) > _QUIET_DBFS
-    return np.logical_or.reduce([np.roll(loud, shift) for shift in range(_HANGOVER)])
+    return np.asarray(np.logical_or.reduce([np.roll(loud, shift) for shift in range(_HANGOVER)]))

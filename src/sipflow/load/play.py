@@ -21,10 +21,11 @@ CLIENT_ID = 0x51F10AD0  # of every frame the load harness sends, unless told oth
 
 _AHEAD = 1000  # calls prepared before they are due
 _SLICE_S = 0.1  # real time sent at a stretch; new calls are taken in between
+_LEAD_S = 2.0  # real time by which calls are handed over before they are due
 _SEND_BUFFER = 4 << 20
 
 
-class Manners(msgspec.Struct, frozen=True):
+class Sending(msgspec.Struct, frozen=True):
     """How calls are sent.
 
     `speed` is the calls' clock per real time (2 is twice as fast as life), None sends as fast as the socket takes it.
@@ -39,6 +40,9 @@ class Manners(msgspec.Struct, frozen=True):
     tick_us: int = 1000
 
 
+AS_IT_HAPPENS = Sending()
+
+
 @dataclass(frozen=True)
 class _Ready:
     """A call made ready to be handed to the sender."""
@@ -51,7 +55,7 @@ class _Ready:
 def play(
     calls: Iterable[Call],
     dest: str | tuple[str, int],
-    manners: Manners = Manners(),
+    sending: Sending = AS_IT_HAPPENS,
     progress: Callable[[Report, int], None] | None = None,
 ) -> Report:
     """Send calls, given in order of their start, to the recorder at `dest` (HOST:PORT); gives what was sent.
@@ -60,7 +64,7 @@ def play(
     calls' clock stands [us since the epoch], some ten times a second. Raises ConfigError when `dest` is not an address.
     """
     with _connect(dest) as sock:
-        return _Play(sock, manners, progress).run(iter(calls))
+        return _Play(sock, sending, progress).run(iter(calls))
 
 
 def frame_of(packet: Packet, client_id: int = 0) -> bytes:
@@ -105,11 +109,11 @@ def _connect(dest: str | tuple[str, int]) -> socket.socket:
 
 
 class _Play:
-    """One run: a thread prepares calls into a bounded queue, run() hands them to the sender shortly before they are due."""
+    """One run: a thread prepares calls into a bounded queue, run() hands them to the sender before they are due."""
 
-    def __init__(self, sock: socket.socket, manners: Manners, progress: Callable[[Report, int], None] | None) -> None:
+    def __init__(self, sock: socket.socket, sending: Sending, progress: Callable[[Report, int], None] | None) -> None:
         self._sock = sock
-        self._manners = manners
+        self._sending = sending
         self._progress = progress
         self._ready: queue.Queue[_Ready | BaseException | None] = queue.Queue(_AHEAD)
         self._stop = threading.Event()
@@ -130,20 +134,20 @@ class _Play:
         sender = Sender(
             self._sock.fileno(),
             start_us,
-            speed=self._manners.speed or 0.0,
-            single=self._manners.single,
-            budget=self._manners.budget,
-            tick_us=self._manners.tick_us,
+            speed=self._sending.speed or 0.0,
+            single=self._sending.single,
+            budget=self._sending.budget,
+            tick_us=self._sending.tick_us,
         )
-        slice_us = max(1000, int(_SLICE_S * SECOND_US * (self._manners.speed or 10.0)))
+        slice_us = max(1000, int(_SLICE_S * SECOND_US * (self._sending.speed or 10.0)))
+        ahead_us = int(_LEAD_S / _SLICE_S) * slice_us
         while ready is not None or sender.left:
-            while ready is not None and ready.call.start_us < now_us + 2 * slice_us:
+            # Before the clock starts this waits for the calls of the first seconds; later it is well ahead of it.
+            while ready is not None and ready.call.start_us < now_us + ahead_us:
                 self._hand_over(sender, ready)
                 end_us = max(end_us, ready.call.end_us)
                 ready = self._take()
-            if not sender.left and ready is not None and self._manners.speed is None:
-                now_us = ready.call.start_us
-            now_us = min(now_us + slice_us, end_us + 1000) if ready is None and end_us >= now_us else now_us + slice_us
+            now_us = now_us + slice_us if ready is not None else min(now_us + slice_us, max(now_us, end_us) + 1000)
             sender.run(now_us)
             if self._progress is not None:
                 self._progress(report_of(sender, self._scenarios), now_us)
@@ -183,9 +187,9 @@ class _Play:
 
     def _prepare(self, call: Call) -> _Ready:
         script = call.script()
-        client_id = self._manners.client_id
+        client_id = self._sending.client_id
         frames = [(packet.time_us, frame_of(packet, client_id)) for packet in script.messages]
-        if self._manners.sip_only:
+        if self._sending.sip_only:
             return _Ready(call, frames, [])
         bank = VoiceBank.make(call.seed)
         return _Ready(call, frames, [stream.talker(bank, client_id) for stream in script.streams])

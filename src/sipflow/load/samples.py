@@ -21,10 +21,10 @@ def sample_calls(start_us: int) -> list[Call]:
     """Plan the six demonstration calls from `start_us` on; all have ended SAMPLES_SPAN_US later.
 
     With a start that lies that far back they can be sent at once, with the present time they are sent as they happen.
-    Distinct starts give distinct calls.
+    Starts a second or more apart give distinct calls of the same voices.
     """
-    seed = SEED + start_us // SECOND_US
+    first = start_us // SECOND_US * len(_CALLS)
     return [
-        Call(seed, number, scenario, start_us + int(after * SECOND_US), int(lasts * SECOND_US))
+        Call(SEED, first + number, scenario, start_us + int(after * SECOND_US), int(lasts * SECOND_US))
         for number, (scenario, after, lasts) in enumerate(_CALLS)
     ]

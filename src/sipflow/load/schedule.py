@@ -53,7 +53,7 @@ class Schedule:
             script = call.script()
             records += len(script.messages)
             if not sip_only:
-                records += sum(s.count if (steps := s.steps(bank)) is None else steps.size for s in script.streams)
+                records += sum(stream.sent(bank) for stream in script.streams)
             busy_us += call.span_us
         if self.lines:
             return self.lines * records / busy_us * SECOND_US

@@ -100,6 +100,11 @@ class Stream:
             for time_us, payload in self.talker(bank).packets()
         ]
 
+    def sent(self, bank: VoiceBank) -> int:
+        """Count the packets that are sent."""
+        steps = self.steps(bank)
+        return self.count if steps is None else steps.size
+
     def lost(self, bank: VoiceBank) -> int:
         """Count the packets that are missing on purpose."""
         steps = self.steps(bank)

@@ -74,7 +74,7 @@ def speak(rng: np.random.Generator, seconds: int = LOOP_SECONDS) -> Samples:
     sound = _voiced(rng, throat, syllables, seconds * RATE) + _hisses(rng, syllables, seconds * RATE)
     sound = _band_limited(sound)
     loud = np.abs(sound) > 0.02 * np.abs(sound).max()
-    sound *= 10 ** (SPEECH_DBFS / 20) / np.sqrt(np.mean(sound[loud] ** 2))
+    sound = sound * 10 ** (SPEECH_DBFS / 20) / np.sqrt(np.mean(sound[loud] ** 2))
     noise = _band_limited(rng.standard_normal(sound.size))
     noise *= 10 ** (NOISE_FLOOR_DBFS / 20) / np.sqrt(np.mean(noise**2))
     # A soft knee keeps the rare peak inside the range of G.711.
@@ -113,7 +113,7 @@ def _pitch(throat: _Throat, syllables: list[_Syllable], at: Samples) -> Samples:
     phrase_start = np.maximum.accumulate(np.where(first, starts, 0.0))
     fall = 1.08 - 0.10 * (starts - phrase_start)
     accent = 0.85 + 0.25 * np.array([s.stress for s in syllables])
-    return np.interp(at, starts + 0.08, throat.pitch * fall * accent)
+    return np.asarray(np.interp(at, starts + 0.08, throat.pitch * fall * accent))
 
 
 def _pulses(rng: np.random.Generator, throat: _Throat, syllables: list[_Syllable], size: int) -> Samples:
@@ -121,7 +121,7 @@ def _pulses(rng: np.random.Generator, throat: _Throat, syllables: list[_Syllable
     time = np.arange(size) / RATE
     cycles = np.cumsum(_pitch(throat, syllables, time)) / RATE
     instants = np.interp(np.arange(1, cycles[-1]), cycles, time)
-    return instants + rng.normal(0, 0.00004, instants.size)
+    return np.asarray(instants + rng.normal(0, 0.00004, instants.size))
 
 
 def _loudness(syllables: list[_Syllable], at: Samples) -> Samples:
@@ -163,7 +163,8 @@ def _voiced(rng: np.random.Generator, throat: _Throat, syllables: list[_Syllable
     grains *= attack * level[:, None] * rng.normal(1.0, 0.03, pulses.size)[:, None]
     grains += throat.breath * level[:, None] * rng.standard_normal(grains.shape) * np.exp(-after / 0.004)
     places = (first[:, None] + np.arange(_GRAIN)) % size
-    return np.bincount(places.ravel(), weights=grains.ravel(), minlength=size)
+    sound: Samples = np.bincount(places.ravel(), weights=grains.ravel(), minlength=size).astype(np.float64)
+    return sound
 
 
 def _hisses(rng: np.random.Generator, syllables: list[_Syllable], size: int) -> Samples:
