@@ -1,5 +1,40 @@
 """The C core: one extension, re-exported here; nothing else imports it."""
 
-from sipflow._fast._core import SENDER_BUDGET, TALKER_TAIL, Sender, Talker, frame_encode
+from sipflow._fast._core import (
+    SENDER_BUDGET,
+    TALKER_TAIL,
+    Sender,
+    Talker,
+    crc32c,
+    encode_frame,
+    g711_decode,
+    g711_encode,
+    jump_node,
+    parse_datagram,
+    rtp_head,
+    rtp_kind,
+    sip_head,
+    sip_looks_like,
+)
 
-__all__ = ["SENDER_BUDGET", "TALKER_TAIL", "Sender", "Talker", "frame_encode"]
+ULAW = 0
+ALAW = 1
+
+__all__ = [
+    "ALAW",
+    "SENDER_BUDGET",
+    "TALKER_TAIL",
+    "ULAW",
+    "Sender",
+    "Talker",
+    "crc32c",
+    "encode_frame",
+    "g711_decode",
+    "g711_encode",
+    "jump_node",
+    "parse_datagram",
+    "rtp_head",
+    "rtp_kind",
+    "sip_head",
+    "sip_looks_like",
+]

@@ -6,13 +6,13 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from sipflow._fast import TALKER_TAIL
-from sipflow.load.companding import encode_alaw, encode_mulaw
+from sipflow._fast import ALAW, TALKER_TAIL, ULAW, g711_encode
 from sipflow.load.voice import LOOP_SECONDS, RATE, ringback, speak
 
 VOICES = 32
 RINGBACK = -1  # the number under which the ringing tone is kept
 PCMU, PCMA = 0, 8  # payload types (RFC 3551, section 6)
+LAWS = {PCMU: ULAW, PCMA: ALAW}
 LOOP = LOOP_SECONDS * RATE  # samples of every voice
 
 _WINDOW = 80  # samples per decision on activity: 10 ms
@@ -42,8 +42,8 @@ class VoiceBank:
             sound = ringback() if number == RINGBACK else speak(np.random.default_rng([seed, number]))
             pcm = np.round(sound * 32767).astype(np.int16)
             activity[number] = _activity(sound)
-            for codec, encode in ((PCMU, encode_mulaw), (PCMA, encode_alaw)):
-                loop = encode(pcm)
+            for codec, law in LAWS.items():
+                loop = g711_encode(pcm.tobytes(), law)
                 places[codec, number] = (len(octets), len(loop))
                 octets += loop + loop[:TALKER_TAIL]
         return VoiceBank(bytes(octets), places, activity)

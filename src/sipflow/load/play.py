@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 import msgspec
 
-from sipflow._fast import SENDER_BUDGET, Sender, Talker, frame_encode
+from sipflow._fast import SENDER_BUDGET, Sender, Talker
 from sipflow.clock import SECOND_US
 from sipflow.errors import ConfigError
 from sipflow.load.bank import VoiceBank
 from sipflow.load.call import Call
 from sipflow.load.report import Report, report_of
-from sipflow.wire.packet import Packet
+from sipflow.wire.datagram import encode_packet
 
 CLIENT_ID = 0x51F10AD0  # of every frame the load harness sends, unless told otherwise
 
@@ -65,22 +65,6 @@ def play(
     """
     with _connect(dest) as sock:
         return _Play(sock, sending, progress).run(iter(calls))
-
-
-def frame_of(packet: Packet, client_id: int = 0) -> bytes:
-    """Encode a packet as a frame of version 3, its call id in the metadata."""
-    return frame_encode(
-        packet.kind,
-        packet.src.packed,
-        packet.src.port,
-        packet.dst.packed,
-        packet.dst.port,
-        packet.time_us,
-        packet.payload,
-        packet.call_id.encode(),
-        packet.leg,
-        packet.client_id or client_id,
-    )
 
 
 def destination(text: str) -> tuple[str, int]:
@@ -188,7 +172,10 @@ class _Play:
     def _prepare(self, call: Call) -> _Ready:
         script = call.script()
         client_id = self._sending.client_id
-        frames = [(packet.time_us, frame_of(packet, client_id)) for packet in script.messages]
+        frames = [
+            (packet.time_us, encode_packet(msgspec.structs.replace(packet, client_id=client_id)))
+            for packet in script.messages
+        ]
         if self._sending.sip_only:
             return _Ready(call, frames, [])
         bank = VoiceBank.make(call.seed)

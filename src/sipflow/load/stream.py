@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sipflow._fast import Talker, frame_encode
+from sipflow._fast import Talker
 from sipflow.load.bank import VoiceBank
 from sipflow.load.steps import Steps, impaired, lost_sequences, plain_steps, silence_suppressed, with_digits
+from sipflow.wire.datagram import encode_packet
 from sipflow.wire.endpoint import Endpoint
 from sipflow.wire.packet import Kind, Packet
 
@@ -64,20 +65,9 @@ class Stream:
         """Prepare the stream for sending."""
         start, loop = bank.places[self.payload_type, self.voice]
         steps = self.steps(bank)
-        head = frame_encode(
-            Kind.RTP,
-            self.src.packed,
-            self.src.port,
-            self.dst.packed,
-            self.dst.port,
-            0,
-            b"",
-            self.call_id.encode(),
-            self.leg,
-            client_id,
-        )
+        frame = Packet(Kind.RTP, self.src, self.dst, 0, b"", self.call_id, self.leg, client_id)
         return Talker(
-            head,
+            encode_packet(frame),
             bank.octets,
             start,
             loop,

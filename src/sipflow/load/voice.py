@@ -135,7 +135,7 @@ def _loudness(syllables: list[_Syllable], at: Samples) -> Samples:
             (s.start + s.length * 0.98, 0.0),
         ]
     times, levels = np.array(knots).T
-    return np.interp(at, np.maximum.accumulate(times), levels)
+    return np.asarray(np.interp(at, np.maximum.accumulate(times), levels))
 
 
 def _formants(throat: _Throat, syllables: list[_Syllable], at: Samples) -> Samples:
