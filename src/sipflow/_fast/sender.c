@@ -408,10 +408,13 @@ static void send_slot(struct sf_sender *s)
     s->spare = work;
 }
 
-/* Waits for the end of the tick that ends at `end_us`; gives when it began to be sent. */
-static uint64_t wait_tick(struct sf_sender *s, uint64_t end_us, uint64_t last_ns)
+/*
+ * Waits until `end_us`, when the tick of `step_us` is over; gives when it began to be sent.
+ * A late tick comes no sooner than half a tick after the last one: twice the pace.
+ */
+static uint64_t wait_tick(struct sf_sender *s, uint64_t end_us, uint64_t step_us, uint64_t last_ns)
 {
-    uint64_t tick_ns = (uint64_t)s->settings.tick_us * 1000;
+    uint64_t tick_ns = (uint64_t)((double)step_us * 1000 / s->settings.speed);
     uint64_t due_ns = s->origin_ns + (uint64_t)((double)end_us * 1000 / s->settings.speed);
     uint64_t not_before = last_ns + tick_ns / 2;
     uint64_t wake_ns = due_ns > not_before ? due_ns : not_before;
@@ -435,7 +438,7 @@ bool sf_sender_run(struct sf_sender *s, uint64_t until_us)
     uint64_t last_ns = 0;
     bool paced = s->settings.speed > 0;
     uint64_t slots =
-        paced ? (uint64_t)((double)s->settings.tick_us * s->settings.speed / SLOT_US) : 1;
+        paced ? (uint64_t)((double)s->settings.tick_us * s->settings.speed / SLOT_US + 0.5) : 1;
     uint64_t step_us = (slots == 0 ? 1 : slots) * SLOT_US;
     if (!s->started) {
         s->origin_ns = wall;
@@ -444,7 +447,7 @@ bool sf_sender_run(struct sf_sender *s, uint64_t until_us)
     while (s->clock_us < until_us && !s->no_memory) {
         uint64_t end_us = s->clock_us + step_us;
         if (paced) {
-            last_ns = wait_tick(s, end_us, last_ns);
+            last_ns = wait_tick(s, end_us, step_us, last_ns);
         }
         while (s->clock_us < end_us && !s->no_memory) {
             send_slot(s);
