@@ -36,7 +36,7 @@ NAME_MAX = 100
 
 
 def read_packets(path: Path | str, progress: Progress | None = None) -> Iterator[Packet]:
-    """Give the packets of a capture file in file order; raises like CaptureFile. Use that to learn what was left out."""
+    """Give the packets of a capture file in file order; use CaptureFile to learn what was left out. Raises like it."""
     return CaptureFile(path, progress).packets()
 
 
@@ -161,7 +161,7 @@ class _Calls:
 
     def note(self, datagram: Datagram) -> None:
         """The first time a datagram is seen: learn from it."""
-        kind = recognise(datagram.payload, datagram.cut)
+        kind = _recognise(datagram)
         if kind is Content.SIP:
             head = read_head(datagram.payload)
             if head.call_id:
@@ -174,7 +174,7 @@ class _Calls:
 
     def packet(self, datagram: Datagram, report: ImportReport) -> Packet | None:
         """The second time: make a packet of it, or count why not."""
-        kind = recognise(datagram.payload, datagram.cut)
+        kind = _recognise(datagram)
         if kind is Content.SIP:
             return self._sip(datagram, report)
         if kind is Content.RTP:
@@ -218,6 +218,10 @@ class _Calls:
     def _skip(self, datagram: Datagram, reason: str, report: ImportReport) -> None:
         ends = f"{self.endpoint(datagram.src)} > {self.endpoint(datagram.dst)}, {len(datagram.payload)} octets"
         report.skip(reason, datagram.frames, _example(datagram.number, datagram.time_us, ends))
+
+
+def _recognise(datagram: Datagram) -> Content:
+    return recognise(datagram.payload, (datagram.src[1], datagram.dst[1]), datagram.cut)
 
 
 def _endpoint(peer: Peer) -> Endpoint:

@@ -30,6 +30,7 @@ from sipflow.wire.sdp import Description, Media
 LATE_US = 30_000_000
 # Messages whose descriptions announce media; those of OPTIONS only say what would be possible (RFC 3261, section 11).
 _OFFERING = frozenset({"INVITE", "ACK", "PRACK", "UPDATE"})
+_IN_DIALOG = _OFFERING | {"BYE"}
 # Final responses after which the caller tries again in the same call.
 _TRY_AGAIN = frozenset({401, 407, 422, 491, 494})
 CALLER, CALLEE = 0, 1
@@ -65,6 +66,13 @@ class _Call:
         self.caller_tag: str | None = None
         self.hops: dict[frozenset[Peer], int] = {}
         self.claims: dict[Peer, list[Claim]] = {}
+
+    def side(self, head: SipHead) -> int:
+        """Tell which side sent a message; before RFC 3261 not everyone wrote tags."""
+        sender = head.to_tag if head.status else head.from_tag
+        if not sender:
+            return CALLEE if head.status else CALLER
+        return CALLER if sender == self.caller_tag else CALLEE
 
     def going_on(self, time_us: int) -> bool:
         begun = self.from_ever or self.first_us <= time_us
@@ -119,8 +127,7 @@ class Dialogs:
         _follow(call, head, time_us)
         if head.method not in _OFFERING:
             return
-        sender = head.to_tag if head.status else head.from_tag
-        side = CALLER if sender == call.caller_tag else CALLEE
+        side = call.side(head)
         for description in descriptions:
             hop = call.hops.setdefault(frozenset((src, dst)), len(call.hops))
             for media in description.media:
@@ -172,20 +179,20 @@ class _Flow:
 
 
 def _follow(call: _Call, head: SipHead, time_us: int) -> None:
-    """Keep track of whether the call goes on."""
+    """Keep track of who called and whether the call goes on."""
+    if call.caller_tag is None and head.method in _IN_DIALOG:
+        call.caller_tag = head.from_tag
+        # The first message seen has a tag of the called party: the capture began in the middle.
+        call.from_ever = bool(head.to_tag)
     if head.method == "INVITE":
-        if call.caller_tag is None:
-            call.caller_tag = head.from_tag
-            call.from_ever = bool(head.to_tag) and not head.status
         if not head.status or head.status < 300:
-            call.established = call.established or 200 <= head.status < 300
+            # What comes again after the end does not undo it; a branch that is answered after another failed does.
             if not (head.status and call.established):
                 call.over_us = None
+            call.established = call.established or 200 <= head.status < 300
         elif not call.established and head.status not in _TRY_AGAIN:
             call.over_us = time_us
     elif head.method == "BYE" and not head.status:
-        if call.caller_tag is None:
-            call.from_ever = True
         call.over_us = call.over_us or time_us
 
 

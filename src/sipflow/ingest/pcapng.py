@@ -40,7 +40,7 @@ class Interface(NamedTuple):
         return stamp * 1_000_000 // self.ticks + self.offset_s * 1_000_000
 
 
-class _Damage(Exception):
+class _BlockError(Exception):
     """A block that contradicts itself; the text says how."""
 
 
@@ -70,7 +70,7 @@ class PcapngFrames:
                 elif kind in _PACKETS:
                     number += 1
                     yield self._frame(number, kind, body)
-        except _Damage as damage:
+        except _BlockError as damage:
             self.damage = str(damage)
 
     def _read(self, count: int) -> bytes:
@@ -83,13 +83,13 @@ class PcapngFrames:
         if not head:
             return None
         if len(head) < 8:
-            raise _Damage(f"cut short at octet {start}: {len(head)} of 8 octets of a block header")
+            raise _BlockError(f"cut short at octet {start}: {len(head)} of 8 octets of a block header")
         body = b""
         # A section says its byte order only behind its length.
         if head[:4] == SECTION:
             body = self._read(4)
             if body not in ORDERS:
-                raise _Damage(
+                raise _BlockError(
                     f"damaged at octet {start + 8}: byte-order mark {body.hex()}; allowed: 1a2b3c4d, 4d3c2b1a"
                 )
             self._order = ORDERS[body]
@@ -97,22 +97,22 @@ class PcapngFrames:
         kind, length = struct.unpack(self._order + "II", head)
         least = 28 if kind == _SECTION_TYPE else 12
         if length % 4 or length < least:
-            raise _Damage(
+            raise _BlockError(
                 f"damaged at octet {start}: a block of {length} octets; allowed: multiples of 4 from {least} on"
             )
         left = length - 12 - len(body)
         if kind in _PACKETS or kind == _INTERFACE:
             if length > FRAME_LIMIT:
-                raise _Damage(f"damaged at octet {start}: a block of {length} octets; allowed: up to {FRAME_LIMIT}")
+                raise _BlockError(f"damaged at octet {start}: a block of {length} octets; allowed: up to {FRAME_LIMIT}")
             body += self._read(left)
             short = left - len(body)
         else:
             short = self._skip(left)
         tail = b"" if short else self._read(4)
         if short or len(tail) < 4:
-            raise _Damage(f"cut short at octet {start}: a block of {length} octets is not complete")
+            raise _BlockError(f"cut short at octet {start}: a block of {length} octets is not complete")
         if struct.unpack(self._order + "I", tail)[0] != length:
-            raise _Damage(f"damaged at octet {start}: the block's two lengths differ")
+            raise _BlockError(f"damaged at octet {start}: the block's two lengths differ")
         self.offset += length
         return kind, body
 
@@ -126,7 +126,9 @@ class PcapngFrames:
 
     def _interface(self, body: bytes) -> None:
         if len(body) < 8 or len(self._interfaces) == INTERFACES_MAX:
-            raise _Damage(f"damaged at octet {self.offset}: an interface description that is too short, or too many")
+            raise _BlockError(
+                f"damaged at octet {self.offset}: an interface description that is too short, or too many"
+            )
         link, snap = struct.unpack_from(self._order + "H2xI", body)
         interface = Interface(link, snap)
         at = 8
@@ -148,24 +150,26 @@ class PcapngFrames:
         if kind == _SIMPLE_PACKET:
             return self._simple(number, body)
         if len(body) < 20:
-            raise _Damage(
+            raise _BlockError(
                 f"damaged before octet {self.offset}: a packet block with {len(body)} octets; allowed: 20 and more"
             )
         form = "HxxIIII" if kind == _OLD_PACKET else "IIIII"
         which, high, low, captured, length = struct.unpack_from(self._order + form, body)
         if which >= len(self._interfaces):
-            raise _Damage(
+            raise _BlockError(
                 f"damaged before octet {self.offset}: interface {which} of {len(self._interfaces)} described ones"
             )
         if captured > len(body) - 20:
-            raise _Damage(f"damaged before octet {self.offset}: a frame of {captured} octets in a block of {len(body)}")
+            raise _BlockError(
+                f"damaged before octet {self.offset}: a frame of {captured} octets in a block of {len(body)}"
+            )
         interface = self._interfaces[which]
         time_us = interface.time_us(high << 32 | low)
         return Frame(number, time_us, interface.link, body[20 : 20 + captured], max(length, captured))
 
     def _simple(self, number: int, body: bytes) -> Frame:
         if len(body) < 4 or not self._interfaces:
-            raise _Damage(f"damaged before octet {self.offset}: a simple packet block without length or interface")
+            raise _BlockError(f"damaged before octet {self.offset}: a simple packet block without length or interface")
         interface = self._interfaces[0]
         length = struct.unpack_from(self._order + "I", body)[0]
         captured = min(length, interface.snap or length, len(body) - 4)
