@@ -27,6 +27,9 @@ from sipflow.errors import DamagedBlock, NewerFormat
 from sipflow.storage.record import chunk_of, message_of
 from sipflow.wire.packet import Chunk, Message
 
+# Where a block is read from: an open file descriptor, or octets at hand.
+Source = int | bytes | memoryview | mmap.mmap
+
 KIND_MESSAGES = 1
 KIND_STREAM = 2
 FLAG_CLOCK_SKEW = 1
@@ -102,7 +105,7 @@ class Block(msgspec.Struct, frozen=True):
         self._expect(KIND_MESSAGES)
         try:
             return message_of(messages_decode_at(self.content, position))
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             raise self._damaged(f"message at {position}: {error}") from None
 
     def chunk(self) -> Chunk:
@@ -143,7 +146,7 @@ def live_chunk(memory: bytes | bytearray | memoryview, count: int) -> Chunk:
     return chunk_of(*chunk_rows(memory, count))
 
 
-def read_block(source: int | bytes | memoryview | mmap.mmap, offset: int, path: Path) -> Block:
+def read_block(source: Source, offset: int, path: Path) -> Block:
     """Read the block at `offset` of an open file descriptor or of octets at hand, and verify all of it.
 
     `path` names the place in errors. Raises DamagedBlock, and NewerFormat for a sound block of a later version.
@@ -153,7 +156,7 @@ def read_block(source: int | bytes | memoryview | mmap.mmap, offset: int, path: 
     status = block_verify(octets)
     if status:
         raise DamagedBlock(path, offset, block_status_text(status))
-    return Block(path, offset, header, _decompress(octets[BLOCK_HEAD_LENGTH:], header.raw_length, offset, path))
+    return Block(path, offset, header, _decompress(memoryview(octets)[BLOCK_HEAD_LENGTH:], header.raw_length, offset, path))
 
 
 def iter_blocks(path: Path) -> Iterator[Block | Damage]:
@@ -197,7 +200,7 @@ def _header(octets: bytes, offset: int, path: Path) -> BlockHeader:
     return BlockHeader(*fields)
 
 
-def _take(source: int | bytes | memoryview | mmap.mmap, offset: int, length: int) -> bytes:
+def _take(source: Source, offset: int, length: int) -> bytes:
     if not isinstance(source, int):
         return bytes(source[offset : offset + length])
     parts = []
@@ -211,7 +214,7 @@ def _take(source: int | bytes | memoryview | mmap.mmap, offset: int, length: int
     return b"".join(parts)
 
 
-def _decompress(frame: bytes, raw_length: int, offset: int, path: Path) -> bytes:
+def _decompress(frame: memoryview, raw_length: int, offset: int, path: Path) -> bytes:
     try:
         # The size the frame itself claims is what zstandard would allocate: it is held against the header first.
         parameters = zstandard.get_frame_parameters(frame)
