@@ -426,6 +426,22 @@ def test_later_versions_are_told_from_damage() -> None:
         read_block(bytes(head), 0, HERE)
 
 
+def test_a_block_of_a_later_kind_is_named_and_stepped_over(tmp_path: Path) -> None:
+    sound = file_of_two()
+    head = np.zeros(1, BLOCK_HEAD)
+    head["kind"] = 3
+    later = blocks_assemble(head.tobytes(), [sound])[0]  # blocks inside its frame must not be found
+    path = tmp_path / "data.raw"
+    path.write_bytes(later + sound)
+    stranger, *rest = iter_blocks(path)
+    assert isinstance(stranger, Damage)
+    assert stranger.length == len(later)
+    assert "only a later version reads" in stranger.what
+    assert [block.offset for block in rest] == [len(later) + block.offset for block in reference.read(sound)]
+    with pytest.raises(NewerFormat, match="only a later version reads"):
+        read_block(later, 0, path)
+
+
 def test_a_frame_that_claims_more_than_its_header_is_refused_before_memory_is_asked_for() -> None:
     content, heads = encode([chunk_memory(*call())], [30])
     bomb = zstandard.ZstdCompressor(level=1).compress(bytes(8 << 20))

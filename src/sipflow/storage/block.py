@@ -14,6 +14,7 @@ from sipflow._fast import (
     BLOCK_HEAD_LENGTH,
     BLOCK_NEWER,
     BLOCK_RAW_MAX,
+    BLOCK_UNKNOWN,
     block_find,
     block_header_decode,
     block_status_text,
@@ -178,22 +179,20 @@ def iter_blocks(path: Path) -> Iterator[Block | Damage]:
 
 
 def _block_or_damage(octets: mmap.mmap, offset: int, size: int, path: Path) -> Block | Damage:
-    try:
-        header = _header(octets[offset : offset + BLOCK_HEAD_LENGTH], offset, path)
-    except (DamagedBlock, NewerFormat) as error:
-        return Damage(offset, block_find(octets, offset + 1) - offset, str(error))
+    _, fields = block_header_decode(octets[offset : offset + BLOCK_HEAD_LENGTH])
+    length = BlockHeader(*fields).length if fields is not None else 0
     try:
         return read_block(octets, offset, path)
-    except DamagedBlock as error:
-        if offset + header.length > size:
-            # The last write of a crash; anything sound behind its header is still looked for.
-            return Damage(offset, block_find(octets, offset + 1) - offset, str(error))
-        return Damage(offset, header.length, str(error))
+    except (DamagedBlock, NewerFormat) as error:
+        if fields is None or length > size - offset:
+            # No header, or the last write of a crash: anything sound behind it is still looked for.
+            length = block_find(octets, offset + 1) - offset
+        return Damage(offset, length, str(error))
 
 
 def _header(octets: bytes, offset: int, path: Path) -> BlockHeader:
     status, fields = block_header_decode(octets)
-    if status == BLOCK_NEWER:
+    if status in (BLOCK_NEWER, BLOCK_UNKNOWN):
         raise NewerFormat("read", path, f"block at octet {offset}: {block_status_text(status)}")
     if fields is None:
         raise DamagedBlock(path, offset, block_status_text(status))
