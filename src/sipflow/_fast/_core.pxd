@@ -305,3 +305,76 @@ cdef extern from "receiver.h" nogil:
     void sf_receiver_stop(sf_receiver *receiver)
     int sf_receive_buffer(int fd, int octets)
 
+
+# ---- media ----
+
+cdef extern from "mix.h" nogil:
+    struct sf_placed:
+        int64_t start
+    size_t sf_mix(const sf_placed *rows, size_t count, sf_slice data, int64_t start, int16_t *out, size_t frames,
+                  size_t stride)
+
+
+# ---- load: talker.h, sender.h ----
+
+cdef extern from "talker.h" nogil:
+    enum:
+        SF_TALKER_HEAD
+        SF_TALKER_TAIL
+    struct sf_step:
+        uint8_t flags
+    struct sf_talker:
+        const uint8_t *audio
+        const sf_step *steps
+        uint64_t start_us
+        uint64_t capture_us
+        uint32_t count
+        uint32_t at
+        uint32_t loop
+        uint32_t position
+        uint32_t ssrc
+        uint32_t timestamp
+        uint32_t interval_us
+        uint16_t sequence
+        uint16_t samples
+        uint8_t payload_type
+        uint8_t event_type
+        uint8_t head_octets
+        uint8_t time_at
+        uint8_t head[124]
+    size_t sf_talker_size(const sf_talker *talker)
+    uint8_t *sf_talker_write(sf_talker *talker, uint8_t *dst)
+    uint64_t sf_talker_time(const sf_talker *talker)
+
+
+cdef extern from "sender.h" nogil:
+    enum:
+        SF_SENDER_BUDGET
+    struct sf_sender_settings:
+        int fd
+        c_bool single
+        uint32_t budget
+        uint32_t tick_us
+        double speed
+    struct sf_sent:
+        uint64_t sip
+        uint64_t rtp
+        uint64_t datagrams
+        uint64_t octets
+        uint64_t errors
+        uint64_t unsent
+        uint64_t ticks
+        uint64_t late_ticks
+        uint64_t worst_us
+        uint64_t cpu_ns
+        uint64_t wall_ns
+        int last_errno
+    struct sf_sender:
+        pass
+    sf_sender *sf_sender_new(const sf_sender_settings *settings)
+    sf_sender *sf_sender_free(sf_sender *sender)
+    c_bool sf_sender_add_talker(sf_sender *sender, const sf_talker *talker)
+    c_bool sf_sender_add_frame(sf_sender *sender, uint64_t due_us, sf_slice frame)
+    c_bool sf_sender_run(sf_sender *sender, uint64_t until_us)
+    size_t sf_sender_left(const sf_sender *sender)
+    const sf_sent *sf_sender_sent(const sf_sender *sender)

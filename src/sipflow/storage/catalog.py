@@ -46,6 +46,7 @@ class Part(NamedTuple):
     start_us: int
     end_us: int
     state: str
+    owner: int
     t0_us: int | None
     t1_us: int | None
     calls: int | None
