@@ -161,13 +161,18 @@ def test_every_message_of_rfc_4475_that_names_sip_is_found() -> None:
     seen = sip_seen(packets)
     true = {key or UNIDENTIFIED: [message[:3] for message in calls] for key, calls in truth["calls"].items()}
     assert {key: [message[:3] for message in seen[key]] for key in true} == true
-    # What tshark refuses: version 7.0, a status of ten digits, and blanks where none belong.
-    more = {"badvers", "bigcode", "lwsruri", "lwsstart", "trws"}
+    # What tshark refuses: blanks where none belong.
+    more = {"lwsruri", "lwsstart", "trws"}
     assert {call_id.split(".")[0] for call_id in set(seen) - set(true)} == more
-    assert report.sip == 49
-    # The one left has no version in its request line, so nothing says that it is SIP.
-    (example,) = report.skipped["other_udp"].examples
-    assert names[re.search(r"frame (\d+)", example)[1]] == "TC_TEST_I.dat"
+    assert report.sip == 47
+    # The three left do not say SIP/2.0: a version 7.0, a status of ten digits, and a request line without version.
+    left = [
+        names[number]
+        for example in report.skipped["other_udp"].examples
+        for number in re.findall(r"frame (\d+)", example)
+    ]
+    assert left == ["TC_BADVERS_V.dat", "TC_BIGCODE_V.dat", "TC_TEST_I.dat"]
+    assert report.skipped["other_udp"].count == 3
 
 
 def test_a_file_with_random_octet_errors() -> None:
@@ -175,12 +180,14 @@ def test_a_file_with_random_octet_errors() -> None:
     truth = truth_of(path)
     packets, report = read(path)
     assert report.frames == truth["frames"]
-    seen = {tuple(message[:3]) for messages in sip_seen(packets).values() for message in messages}
-    true = {tuple(message[:3]) for messages in truth["sip"]["calls"].values() for message in messages}
-    # tshark refuses five whose start line is whole but holds an octet 0 in the target or the reason.
-    assert len(true) == 52
-    assert true < seen
-    assert len(seen) == 57
+    # tshark ends a Call-ID at an octet 0, and writes other control characters as escapes.
+    calls = {call_id.partition("\0")[0].replace("\x13", r"\x13"): of for call_id, of in sip_seen(packets).items()}
+    seen = {(call_id, *message[:3]) for call_id, messages in calls.items() for message in messages}
+    wanted = truth["sip"]["calls"].items()
+    true = {(call_id or UNIDENTIFIED, *message[:3]) for call_id, messages in wanted for message in messages}
+    # tshark refuses four whose start line is whole but holds an octet 0 in the target or the reason; we refuse one
+    # whose start line ends in CR and a digit.
+    assert (len(true), len(seen), len(true - seen)) == (52, 55, 1)
     # Of the RTP, one packet claims 170 octets of padding in 150, and two lost both their addresses to the errors.
     tied, any_way = rtp_true(truth, "rtp_rfc3550"), rtp_true(truth, "rtp_rfc3550_heuristic")
     missing = {key for key in any_way if key not in rtp_seen(packets)}
@@ -272,7 +279,7 @@ def test_simple_packets_have_no_time(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("write", [w.pcap, pcapng], ids=["pcap", "pcapng"])
 def test_a_file_cut_anywhere_gives_everything_before(tmp_path: Path, write: Callable[[Sequence[Timed]], bytes]) -> None:
-    frames = call_frames(count=3)
+    frames = call_frames(count=2)[2:]
     whole = write(frames)
     ends = [len(write(frames[:count])) for count in range(len(frames) + 1)]
     for cut in range(ends[0], len(whole) + 1):
@@ -454,8 +461,8 @@ def test_lost_fragments_are_counted_and_bounded(tmp_path: Path) -> None:
 def test_packets_cut_by_the_snap_length_are_kept_and_counted(tmp_path: Path) -> None:
     long = w.frame(ALICE_RTP, BOB_RTP, w.rtp(5, 1))
     padded = w.frame(ALICE_RTP, BOB_RTP, b"\xa0" + w.rtp(6, 1)[1:])
-    frames = [*call_frames(), (T0 + 1_500_000, long[:60], len(long)), (T0 + 1_500_001, padded[:60], len(padded))]
-    packets, report = read(tmp_path / "a.pcap", w.pcap(frames))
+    cut = [(T0 + 1_500_000, long[:60], len(long)), (T0 + 1_500_001, padded[:60], len(padded))]
+    packets, report = read(tmp_path / "a.pcap", w.pcap([*call_frames(), *cut]))
     assert report.cut == 2
     assert owners(packets) == {(4000, "call-1", 0): 12, (6000, "call-1", 1): 10}
 
@@ -626,7 +633,6 @@ def test_memory_does_not_grow_with_packets(tmp_path: Path) -> None:
     packets = capture.packets()
     next(packets)
     assert capture.report.frames == 1
-    packets.close()
     assert len(list(capture.packets())) == 4003
 
 

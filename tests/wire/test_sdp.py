@@ -68,6 +68,7 @@ def test_everything_a_call_says_is_kept() -> None:
 def test_a_medium_takes_over_what_it_does_not_say_itself() -> None:
     audio, video, image = parse_sdp(CALL).media
     assert audio.connection is not None
+    assert image.connection is not None
     assert audio.connection.address == image.connection.address == "192.0.2.7"
     assert video.connection is not None
     assert (video.connection.family, video.connection.address) == (6, "2001:db8::7")

@@ -20,11 +20,11 @@ from sipflow.ingest.frame import Frame
 from sipflow.ingest.import_report import ImportReport
 from sipflow.ingest.pcap import HEADER, MAGICS, PcapFrames
 from sipflow.ingest.pcapng import SECTION, PcapngFrames
-from sipflow.ingest.sip_head import SipHead, read_head
 from sipflow.ingest.streams import Streams
 from sipflow.wire.endpoint import Endpoint, from_packed
 from sipflow.wire.packet import UNIDENTIFIED, Kind, Packet
-from sipflow.wire.sdp import Description, find_descriptions
+from sipflow.wire.sdp import find_descriptions
+from sipflow.wire.sip import parse_head
 
 # Told how many octets of how many were read; the file counts twice, as it is read twice.
 Progress = Callable[[int, int], None]
@@ -163,9 +163,9 @@ class _Calls:
         """The first time a datagram is seen: learn from it."""
         kind = _recognise(datagram)
         if kind is Content.SIP:
-            head = read_head(datagram.payload)
-            if head.call_id:
-                self.dialogs.note(head, _descriptions(head), datagram.time_us, datagram.src, datagram.dst)
+            head = parse_head(datagram.payload)
+            found = find_descriptions(head.content_type, datagram.payload[head.body :])
+            self.dialogs.note(head, found, datagram.time_us, datagram.src, datagram.dst)
         elif kind is Content.RTP:
             self.streams.note(datagram.src, datagram.dst, rtp_head(datagram.payload), datagram.time_us)
 
@@ -187,7 +187,7 @@ class _Calls:
         return None
 
     def _sip(self, datagram: Datagram, report: ImportReport) -> Packet:
-        call_id = read_head(datagram.payload).call_id
+        call_id = parse_head(datagram.payload).call_id
         report.sip += 1
         report.unidentified += not call_id
         return self._packet(datagram, report, Kind.SIP, call_id or UNIDENTIFIED, None)
@@ -226,10 +226,6 @@ def _recognise(datagram: Datagram) -> Content:
 
 def _endpoint(peer: Peer) -> Endpoint:
     return from_packed(*peer)
-
-
-def _descriptions(head: SipHead) -> list[Description]:
-    return find_descriptions(head.content_type, head.body) if head.body else []
 
 
 def _example(number: int, time_us: int, detail: str) -> str:

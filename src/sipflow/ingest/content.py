@@ -1,10 +1,14 @@
 """What the payload of a datagram is, told from its first octets."""
 
 import enum
-import re
 from typing import NamedTuple
 
-RTP_HEADER = 12
+from sipflow._fast import rtp_head as sound_rtp_head
+from sipflow._fast import rtp_kind
+from sipflow.wire.sip import looks_like_sip
+
+# What rtp_kind says of RTCP.
+RTP_CONTROL = 2
 # Services whose messages may begin like RTP, as the query number of DNS and NetBIOS is arbitrary.
 SERVICES = frozenset({53, 67, 68, 69, 123, 137, 138, 161, 162, 500, 514, 5353, 5355})
 
@@ -32,7 +36,7 @@ class RtpHead(NamedTuple):
 
 def recognise(payload: bytes, ports: tuple[int, int], cut: bool) -> Content:
     """Tell what a UDP payload is; RTP here only means that every field of its header is plausible."""
-    if is_sip(payload):
+    if looks_like_sip(payload):
         return Content.SIP
     if len(payload) < 4 or not payload.strip(b"\r\n\0 "):
         return Content.KEEPALIVE
@@ -50,19 +54,16 @@ def recognise(payload: bytes, ports: tuple[int, int], cut: bool) -> Content:
 def _media(payload: bytes, ports: tuple[int, int], cut: bool) -> Content:
     if not SERVICES.isdisjoint(ports):
         return Content.OTHER
-    if _is_rtcp(payload):
+    kind = rtp_kind(payload)
+    if kind == RTP_CONTROL:
         return Content.RTCP
-    return Content.RTP if _is_rtp(payload, cut) else Content.OTHER
+    # The number of padding octets stands last: a capture that cut the packet does not have it.
+    return Content.RTP if kind and (cut or sound_rtp_head(payload) is not None) else Content.OTHER
 
 
 def rtp_head(payload: bytes) -> RtpHead:
     """Read the header of a payload recognised as RTP."""
     return RtpHead(payload[1] & 0x7F, int.from_bytes(payload[2:4], "big"), int.from_bytes(payload[8:12], "big"))
-
-
-def is_sip(payload: bytes) -> bool:
-    """Tell whether a payload begins with a SIP start line (RFC 3261, section 7), empty lines before it allowed."""
-    return _START.match(payload, 0, START_MAX) is not None
 
 
 def start_line(payload: bytes) -> str:
@@ -74,39 +75,6 @@ def start_line(payload: bytes) -> str:
 def is_hep(payload: bytes) -> bool:
     """Tell whether a payload is a HEP version 3 packet."""
     return payload[:4] == b"HEP3"
-
-
-START_MAX = 16_384
-# Method, target and version, or version and status. Blanks are taken as found, and any version: RFC 4475 has both
-# in messages that a receiver must see to be able to refuse them.
-_START = re.compile(
-    rb"[\r\n]*"
-    rb"(?:SIP/\d{1,3}\.\d{1,3}[ \t]+\d{3}"
-    rb"|[!%'*+\-.`\w~]{1,64}[ \t]+[^\s][^\r\n]{0,16000}[ \t]SIP/\d{1,3}\.\d{1,3}[ \t]*[\r\n])",
-    re.IGNORECASE,
-)
-
-
-def _is_rtcp(payload: bytes) -> bool:
-    # RFC 5761, section 4: these packet types would be RTP with a marker and payload types that are never given out.
-    if len(payload) < 8 or not (200 <= payload[1] <= 213 or 192 <= payload[1] <= 195):
-        return False
-    # RFC 3550, section 6.4.1: the length counts 32-bit words after the first. A capture may have cut the rest.
-    return int.from_bytes(payload[2:4], "big") <= 1500 // 4
-
-
-def _is_rtp(payload: bytes, cut: bool) -> bool:
-    if len(payload) < RTP_HEADER:
-        return False
-    header = RTP_HEADER + (payload[0] & 15) * 4
-    if payload[0] & 16:
-        if len(payload) < header + 4:
-            return False
-        header += 4 + int.from_bytes(payload[header + 2 : header + 4], "big") * 4
-    if header > len(payload):
-        return False
-    # The number of padding octets stands last: a capture that cut the packet does not have it.
-    return cut or not payload[0] & 32 or 0 < payload[-1] <= len(payload) - header
 
 
 def _is_stun(payload: bytes) -> bool:

@@ -8,6 +8,7 @@ from sipflow.ingest.fragments import Fragments
 from sipflow.ingest.frame import Frame, Refusal
 from sipflow.ingest.ip import ICMP, ICMP_6, SCTP, TCP, UDP, IpPacket, parse_ip
 from sipflow.ingest.link import find_ip
+from sipflow.wire.sip import looks_like_sip
 
 # An address in network order and a port.
 Peer = tuple[bytes, int]
@@ -100,6 +101,6 @@ def _no_udp(packet: IpPacket) -> Refusal:
 
 def _tcp(octets: bytes) -> Refusal:
     payload = octets[(octets[12] >> 4) * 4 :] if len(octets) > 12 else b""
-    if content.is_sip(payload):
+    if looks_like_sip(payload):
         return Refusal("sip_over_tcp", content.start_line(payload))
     return Refusal("hep" if content.is_hep(payload) else "tcp")

@@ -23,8 +23,8 @@ from ipaddress import ip_address
 from typing import NamedTuple
 
 from sipflow.ingest.datagram import Peer
-from sipflow.ingest.sip_head import SipHead
 from sipflow.wire.sdp import Description, Media
+from sipflow.wire.sip import SipHead
 
 # Media goes on for a moment after the BYE, and packets that wait in a capture's buffers overtake each other.
 LATE_US = 30_000_000
@@ -69,9 +69,9 @@ class _Call:
 
     def side(self, head: SipHead) -> int:
         """Tell which side sent a message; before RFC 3261 not everyone wrote tags."""
-        sender = head.to_tag if head.status else head.from_tag
+        sender = head.from_tag if head.is_request else head.to_tag
         if not sender:
-            return CALLEE if head.status else CALLER
+            return CALLER if head.is_request else CALLEE
         return CALLER if sender == self.caller_tag else CALLEE
 
     def going_on(self, time_us: int) -> bool:
@@ -118,14 +118,16 @@ class Dialogs:
         return len(self._calls)
 
     def note(self, head: SipHead, descriptions: Iterable[Description], time_us: int, src: Peer, dst: Peer) -> None:
-        """Take notice of one message and the descriptions in it."""
+        """Take notice of one message and the descriptions in it; one without Call-ID says nothing here."""
+        if not head.call_id:
+            return
         call = self._calls.get(head.call_id)
         if call is None:
             call = self._calls[head.call_id] = _Call(head.call_id, time_us)
         call.first_us = min(call.first_us, time_us)
         call.last_us = max(call.last_us, time_us)
         _follow(call, head, time_us)
-        if head.method not in _OFFERING:
+        if _method(head) not in _OFFERING:
             return
         side = call.side(head)
         for description in descriptions:
@@ -180,20 +182,28 @@ class _Flow:
 
 def _follow(call: _Call, head: SipHead, time_us: int) -> None:
     """Keep track of who called and whether the call goes on."""
-    if call.caller_tag is None and head.method in _IN_DIALOG:
+    method, status = _method(head), head.status
+    if call.caller_tag is None and method in _IN_DIALOG:
         call.caller_tag = head.from_tag
         # The first message seen has a tag of the called party: the capture began in the middle.
         call.from_ever = bool(head.to_tag)
-    if head.method == "INVITE":
-        if not head.status or head.status < 300:
-            # What comes again after the end does not undo it; a branch that is answered after another failed does.
-            if not (head.status and call.established):
-                call.over_us = None
-            call.established = call.established or 200 <= head.status < 300
-        elif not call.established and head.status not in _TRY_AGAIN:
-            call.over_us = time_us
-    elif head.method == "BYE" and not head.status:
+    if method == "BYE" and status is None:
         call.over_us = call.over_us or time_us
+    if method != "INVITE":
+        return
+    if status is None:
+        call.over_us = None
+    elif status < 300:
+        # An answer that comes again after the end does not undo it; that of a branch after another failed does.
+        if not call.established:
+            call.over_us = None
+        call.established = call.established or status >= 200
+    elif not call.established and status not in _TRY_AGAIN:
+        call.over_us = time_us
+
+
+def _method(head: SipHead) -> str:
+    return head.method if head.is_request else head.cseq_method
 
 
 def _endpoints(media: Media, sender: Peer) -> Iterable[tuple[Peer, int]]:

@@ -10,7 +10,7 @@ from sipflow.errors import DamagedBlock, NewerFormat, StorageError
 from sipflow.query.answer import Criteria
 from sipflow.query.window import Window
 from sipflow.storage.block import Block, read_block
-from sipflow.storage.bucket import connect, read_digest
+from sipflow.storage.index import connect, read_digest
 from sipflow.storage.layout import DATA, DATABASE
 from sipflow.wire.dialog import CallDigest
 from sipflow.wire.packet import Chunk, Message

@@ -10,9 +10,10 @@ from pathlib import Path
 from sipflow._fast import Pool
 from sipflow.clock import SECOND_US, now_us
 from sipflow.errors import StorageError
-from sipflow.storage.bucket import Bucket, Portion
+from sipflow.storage.bucket import Bucket
 from sipflow.storage.catalog import Catalog, Part
 from sipflow.storage.encoder import Encoded
+from sipflow.storage.index import Portion
 from sipflow.storage.layout import ENDLESS, Period
 
 LOG = logging.getLogger("sipflow.storage")
@@ -201,7 +202,7 @@ class Committer:
 
     def _seal(self, part: Part, bucket: Bucket) -> None:
         try:
-            totals, call_ids = bucket.totals(), list(bucket.call_ids())
+            totals, call_ids = bucket.totals(), bucket.call_ids()
             bucket.seal()
             self._catalog.sealed(part, totals, call_ids)
         except StorageError as error:

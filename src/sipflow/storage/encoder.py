@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sipflow._fast import Pool, arena_parts, blocks_assemble, messages_encode
 from sipflow.storage.block import BLOCK_HEAD
-from sipflow.storage.bucket import BlockRow, Portion, SipRow
+from sipflow.storage.index import BlockRow, Portion, SipRow
 from sipflow.storage.facts import CHUNK_FACTS, media_rows
 from sipflow.storage.layout import Period, Subdirs, period_of
 from sipflow.wire.dialog import CallDigest, digest_of

@@ -5,7 +5,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from sipflow.storage.bucket import MediaRow
+from sipflow.storage.index import MediaRow
 from sipflow.wire.endpoint import from_packed
 
 # struct sf_chunk_facts (facts.h); times in microseconds.
