@@ -141,6 +141,7 @@ cdef extern from "block.h" nogil:
     enum sf_block_status:
         SF_BLOCK_OK
         SF_BLOCK_NEWER
+        SF_BLOCK_UNKNOWN
     struct sf_block:
         int64_t t0_us
         int64_t t1_us
