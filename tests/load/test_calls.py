@@ -292,7 +292,7 @@ def test_a_suppressed_stream_jumps_in_time_but_not_in_number(bank: VoiceBank) ->
 
 
 def test_one_way_calls_lack_one_direction_or_lose_it() -> None:
-    kinds = Counter()
+    kinds: Counter[str] = Counter()
     for number in NUMBERS:
         streams = call_of(Scenario.ONE_WAY, number).streams()
         kinds["never" if len(streams) == 1 else "stops"] += 1
