@@ -35,7 +35,7 @@ def parse_window(start: str | None, end: str | None, names: tuple[str, str] = ("
     return Window(start_us, end_us)
 
 
-def parse_criteria(  # noqa: PLR0913 - one argument per field of Criteria
+def parse_criteria(
     *,
     window: Window,
     call_id: str | None = None,

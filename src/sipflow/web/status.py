@@ -27,9 +27,9 @@ class RecorderSnapshot(msgspec.Struct, frozen=True):
     """The recorder at one moment; times in microseconds since the epoch, sizes in octets.
 
     `counters` only ever grow: datagrams, octets, packets_sip, packets_rtp (parsed), stored_sip, stored_rtp (packets
-    committed), flush_rows_sip, flush_rows_rtp (rows committed), flushes, flush_errors, kernel_drops. `rejected` are
-    frames refused, by reason; `dropped` packets that were parsed and then not stored, by reason. `faults` are sentences,
-    each one a reason for the health check to be red.
+    committed), flush_rows_sip, flush_rows_rtp (rows committed), flushes, flush_errors, kernel_drops.
+    `rejected` are frames refused, by reason; `dropped` are packets that were parsed and then not stored, by reason.
+    `faults` are sentences, each one a reason for the health check to be red.
     """
 
     version: str
