@@ -1,7 +1,7 @@
 """The counters of the recorder in the text format of Prometheus.
 
-Written here rather than by a library because existing scripts match whole lines, `name{component="sipflow"} value`, with
-plain integers; the client library prints every value as a float.
+Written here rather than by a library because existing scripts match whole lines,
+`name{component="sipflow"} value`, with plain integers; the client library prints every value as a float.
 """
 
 from collections.abc import Iterator
