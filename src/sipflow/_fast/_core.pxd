@@ -1,5 +1,5 @@
 # The C headers as Cython sees them: declarations only.
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 
 cdef extern from "stdbool.h":
@@ -42,3 +42,57 @@ cdef extern from "packet.h" nogil:
     sf_status sf_datagram_open(sf_slice octets, sf_datagram *out)
     c_bool sf_datagram_next(sf_datagram *datagram, sf_slice *frame)
     uint8_t *sf_batch_head(uint8_t *dst, uint16_t count)
+
+
+cdef extern from "sip.h" nogil:
+    struct sf_sip_party:
+        sf_slice uri
+        sf_slice user
+        sf_slice tag
+    struct sf_sip:
+        c_bool is_request
+        c_bool is_response
+        sf_slice method
+        sf_slice uri
+        unsigned status
+        sf_slice reason
+        sf_slice call_id
+        c_bool has_call_id
+        sf_sip_party sender "from"
+        sf_sip_party to
+        c_bool has_cseq
+        uint32_t cseq
+        sf_slice cseq_method
+        sf_slice user_agent
+        sf_slice branch
+        sf_slice content_type
+        size_t body
+    c_bool sf_sip_scan(sf_slice message, sf_sip *out)
+    c_bool sf_sip_looks_like(sf_slice octets)
+
+
+cdef extern from "rtp.h" nogil:
+    struct sf_rtp:
+        c_bool marker
+        uint8_t payload_type
+        uint16_t sequence
+        uint32_t timestamp
+        uint32_t ssrc
+        sf_slice payload
+    int sf_rtp_kind_of "sf_rtp_kind" (sf_slice packet)
+    c_bool sf_rtp_parse(sf_slice packet, sf_rtp *out)
+
+
+cdef extern from "g711.h" nogil:
+    void sf_ulaw_decode(const uint8_t *codes, int16_t *samples, size_t n)
+    void sf_alaw_decode(const uint8_t *codes, int16_t *samples, size_t n)
+    void sf_ulaw_encode(const int16_t *samples, uint8_t *codes, size_t n)
+    void sf_alaw_encode(const int16_t *samples, uint8_t *codes, size_t n)
+
+
+cdef extern from "crc32c.h" nogil:
+    uint32_t sf_crc32c(uint32_t crc, const void *octets, size_t n)
+
+
+cdef extern from "jump.h" nogil:
+    int32_t sf_jump(sf_slice call_id, int32_t nodes)

@@ -1,0 +1,553 @@
+#include "intake.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+#include "hash.h"
+#include "rtp.h"
+#include "sip.h"
+
+#define ARENAS         16
+#define PACKETS_MAX    100
+#define SPAN_US        2000000
+#define SKEW_LIMIT_US  (24 * 3600ll * 1000000)
+#define CLIENTS_A_TURN 16
+
+static const char unidentified[] = "unidentified@sipflow";
+
+struct entry {
+    uint64_t hash;
+    uint32_t chunk; /* SF_NO_CHUNK: empty */
+};
+
+/* What the intake alone knows of an open chunk; indexed by chunk. */
+struct open_chunk {
+    uint64_t hash;
+    uint32_t older, newer; /* list by opening time */
+    uint32_t used;
+    uint16_t count;
+    uint16_t limit;
+};
+
+/* Where a packet of the batch goes, between the stages of sf_intake_put. */
+struct place {
+    uint64_t hash;
+    uint64_t call_hash;
+    uint32_t chunk;
+    uint32_t ssrc;
+    bool is_rtp;
+    bool skewed;
+    bool skip;
+};
+
+struct client_sum {
+    uint32_t client_id;
+    uint32_t taken;
+};
+
+struct sf_intake {
+    struct sf_pool *pool;
+    struct sf_ledger *ledger;
+    struct sf_intake_limits limits;
+    struct entry *table;
+    uint64_t mask;
+    struct open_chunk *open;
+    uint32_t oldest, newest;
+    uint32_t arenas[ARENAS];
+    uint64_t dice;
+    unsigned held;
+    unsigned sums;
+    struct client_sum clients[CLIENTS_A_TURN];
+    struct sf_packet batch[SF_INTAKE_BATCH];
+    struct place places[SF_INTAKE_BATCH];
+};
+
+static void count(_Atomic uint64_t *counter, uint64_t n)
+{
+    /* One writer: a plain add, made visible to readers. */
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
+                          memory_order_relaxed);
+}
+
+static uint64_t monotonic_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+struct sf_intake *sf_intake_new(struct sf_pool *pool, unsigned slot, struct sf_intake_limits limits)
+{
+    struct sf_intake *intake = calloc(1, sizeof *intake);
+    if (intake == NULL) {
+        return NULL;
+    }
+    uint64_t size = 64;
+    while (size < 2ull * sf_pool_head(pool)->chunks[SF_STREAM_CLASS]) {
+        size *= 2;
+    }
+    intake->table = malloc(size * sizeof *intake->table);
+    intake->open = calloc(sf_pool_chunks(pool), sizeof *intake->open);
+    if (intake->table == NULL || intake->open == NULL) {
+        return sf_intake_free(intake);
+    }
+    for (uint64_t i = 0; i < size; i++) {
+        intake->table[i].chunk = SF_NO_CHUNK;
+    }
+    for (int i = 0; i < ARENAS; i++) {
+        intake->arenas[i] = SF_NO_CHUNK;
+    }
+    intake->mask = size - 1;
+    intake->pool = pool;
+    intake->ledger = &sf_pool_head(pool)->ledgers[slot % SF_POOL_RECEIVERS];
+    intake->limits = limits;
+    intake->oldest = intake->newest = SF_NO_CHUNK;
+    intake->dice = sf_pool_head(pool)->hash_seed | 1;
+    return intake;
+}
+
+struct sf_intake *sf_intake_free(struct sf_intake *intake)
+{
+    if (intake != NULL) {
+        free(intake->table);
+        free(intake->open);
+        free(intake);
+    }
+    return NULL;
+}
+
+struct sf_ledger *sf_intake_ledger(struct sf_intake *intake)
+{
+    return intake->ledger;
+}
+
+/* --- the list of open chunks, oldest first --- */
+
+static void list_append(struct sf_intake *intake, uint32_t chunk)
+{
+    struct open_chunk *o = &intake->open[chunk];
+    o->older = intake->newest;
+    o->newer = SF_NO_CHUNK;
+    if (intake->newest == SF_NO_CHUNK) {
+        intake->oldest = chunk;
+    } else {
+        intake->open[intake->newest].newer = chunk;
+    }
+    intake->newest = chunk;
+    sf_pool_desc(intake->pool, chunk)->opened_us = monotonic_us();
+}
+
+static void list_remove(struct sf_intake *intake, uint32_t chunk)
+{
+    struct open_chunk *o = &intake->open[chunk];
+    if (o->older == SF_NO_CHUNK) {
+        intake->oldest = o->newer;
+    } else {
+        intake->open[o->older].newer = o->newer;
+    }
+    if (o->newer == SF_NO_CHUNK) {
+        intake->newest = o->older;
+    } else {
+        intake->open[o->newer].older = o->older;
+    }
+}
+
+/* --- the table of open streams: linear probing, deletion by moving back --- */
+
+static bool same_stream(struct sf_intake *intake, uint32_t chunk, const struct sf_packet *packet,
+                        const struct place *place)
+{
+    const uint8_t *data = sf_pool_data(intake->pool, chunk);
+    const struct sf_chunk_identity *id = (const struct sf_chunk_identity *)data;
+    return id->ssrc == place->ssrc && id->has_ssrc == place->is_rtp && id->leg == packet->leg &&
+           id->client_id == packet->client_id && id->clock_skew == place->skewed &&
+           id->family == packet->family && id->src_port == packet->src_port &&
+           id->dst_port == packet->dst_port && memcmp(id->src, packet->src, 16) == 0 &&
+           memcmp(id->dst, packet->dst, 16) == 0 && id->call_id_length == packet->call_id.n &&
+           memcmp(data + sizeof *id, packet->call_id.p, packet->call_id.n) == 0;
+}
+
+static struct entry *find_stream(struct sf_intake *intake, const struct sf_packet *packet,
+                                 const struct place *place)
+{
+    for (uint64_t at = place->hash & intake->mask;; at = (at + 1) & intake->mask) {
+        struct entry *entry = &intake->table[at];
+        if (entry->chunk == SF_NO_CHUNK ||
+            (entry->hash == place->hash &&
+             same_stream(intake, entry->chunk, packet, place))) {
+            return entry;
+        }
+    }
+}
+
+static void forget_stream(struct sf_intake *intake, uint32_t chunk)
+{
+    struct entry *table = intake->table;
+    uint64_t at = intake->open[chunk].hash & intake->mask;
+    while (table[at].chunk != chunk) {
+        at = (at + 1) & intake->mask;
+    }
+    for (uint64_t next = (at + 1) & intake->mask; table[next].chunk != SF_NO_CHUNK;
+         next = (next + 1) & intake->mask) {
+        uint64_t home = table[next].hash & intake->mask;
+        /* Movable when its home does not lie between the hole and its place. */
+        if (((next - home) & intake->mask) >= ((next - at) & intake->mask)) {
+            table[at] = table[next];
+            at = next;
+        }
+    }
+    table[at].chunk = SF_NO_CHUNK;
+}
+
+/* --- chunks --- */
+
+static void close_chunk(struct sf_intake *intake, uint32_t chunk)
+{
+    list_remove(intake, chunk);
+    sf_pool_close_chunk(intake->pool, chunk);
+}
+
+static uint16_t first_limit(struct sf_intake *intake)
+{
+    /* Streams that start together must not fill together: that would be a burst every 2 s. */
+    intake->dice = intake->dice * 6364136223846793005u + 1442695040888963407u;
+    return (uint16_t)(PACKETS_MAX / 2 + (intake->dice >> 33) % (PACKETS_MAX / 2) + 1);
+}
+
+static uint32_t open_stream(struct sf_intake *intake, const struct sf_packet *packet,
+                            const struct place *place, uint64_t now_us)
+{
+    uint32_t chunk = sf_pool_open_chunk(intake->pool, SF_STREAM_CLASS);
+    if (chunk == SF_NO_CHUNK) {
+        return chunk;
+    }
+    struct sf_chunk_desc *desc = sf_pool_desc(intake->pool, chunk);
+    uint8_t *data = sf_pool_data(intake->pool, chunk);
+    struct sf_chunk_identity *id = (struct sf_chunk_identity *)data;
+    *id = (struct sf_chunk_identity){
+        .client_id = packet->client_id,
+        .leg = packet->leg,
+        .ssrc = place->ssrc,
+        .src_port = packet->src_port,
+        .dst_port = packet->dst_port,
+        .family = packet->family,
+        .has_ssrc = place->is_rtp,
+        .clock_skew = place->skewed,
+        .has_leg = packet->has_metadata,
+        .call_id_length = (uint16_t)packet->call_id.n,
+    };
+    memcpy(id->src, packet->src, 16);
+    memcpy(id->dst, packet->dst, 16);
+    memcpy(data + sizeof *id, packet->call_id.p, packet->call_id.n);
+    size_t head = sf_chunk_head(packet->call_id.n);
+    memset(data + sizeof *id + packet->call_id.n, 0, head - sizeof *id - packet->call_id.n);
+    desc->call_hash = place->call_hash;
+    desc->filed_us = (int64_t)(place->skewed ? now_us : packet->time_us);
+    intake->open[chunk] = (struct open_chunk){
+        .hash = place->hash, .used = (uint32_t)head, .count = 0, .limit = PACKETS_MAX};
+    list_append(intake, chunk);
+    return chunk;
+}
+
+static bool has_room(struct sf_intake *intake, uint32_t chunk, const struct sf_packet *packet,
+                     uint64_t filed_us)
+{
+    const struct open_chunk *o = &intake->open[chunk];
+    int64_t span = (int64_t)filed_us - sf_pool_desc(intake->pool, chunk)->filed_us;
+    return o->count < o->limit && span <= SPAN_US && span >= -SPAN_US &&
+           o->used + sf_pool_rtp_size(packet->payload.n) <= SF_STREAM_CHUNK;
+}
+
+static void append_rtp(struct sf_intake *intake, uint32_t chunk, const struct sf_packet *packet,
+                       uint64_t now_us)
+{
+    struct open_chunk *o = &intake->open[chunk];
+    uint8_t *at = sf_pool_data(intake->pool, chunk) + o->used;
+    *(struct sf_pool_rtp *)at = (struct sf_pool_rtp){
+        .time_us = packet->time_us, .arrival_us = now_us, .length = (uint16_t)packet->payload.n};
+    memcpy(at + sizeof(struct sf_pool_rtp), packet->payload.p, packet->payload.n);
+    o->used += (uint32_t)sf_pool_rtp_size(packet->payload.n);
+    o->count++;
+    sf_pool_publish(intake->pool, chunk, o->count, o->used);
+}
+
+static enum sf_status put_rtp(struct sf_intake *intake, const struct sf_packet *packet,
+                              struct place *place, uint64_t now_us)
+{
+    uint64_t filed_us = place->skewed ? now_us : packet->time_us;
+    struct entry *entry = find_stream(intake, packet, place);
+    uint32_t chunk = entry->chunk;
+    if (chunk == SF_NO_CHUNK || !has_room(intake, chunk, packet, filed_us)) {
+        uint32_t next = open_stream(intake, packet, place, now_us);
+        if (chunk != SF_NO_CHUNK) {
+            close_chunk(intake, chunk);
+        } else if (next != SF_NO_CHUNK) {
+            intake->open[next].limit = first_limit(intake);
+        }
+        if (next == SF_NO_CHUNK) {
+            if (chunk != SF_NO_CHUNK) {
+                forget_stream(intake, chunk);
+            }
+            return SF_POOL_FULL_RTP;
+        }
+        *entry = (struct entry){place->hash, next};
+        chunk = next;
+    }
+    append_rtp(intake, chunk, packet, now_us);
+    return SF_OK;
+}
+
+static enum sf_status put_sip(struct sf_intake *intake, const struct sf_packet *packet,
+                              const struct place *place, uint64_t now_us)
+{
+    uint32_t *arena = &intake->arenas[place->call_hash % ARENAS];
+    size_t need = sf_pool_sip_size(packet->call_id.n, packet->payload.n);
+    if (*arena != SF_NO_CHUNK && intake->open[*arena].used + need > SF_SIP_CHUNK) {
+        close_chunk(intake, *arena);
+        *arena = SF_NO_CHUNK;
+    }
+    if (*arena == SF_NO_CHUNK) {
+        *arena = sf_pool_open_chunk(intake->pool, SF_SIP_CLASS);
+        if (*arena == SF_NO_CHUNK) {
+            return SF_POOL_FULL_SIP;
+        }
+        sf_pool_desc(intake->pool, *arena)->call_hash = 0;
+        intake->open[*arena] = (struct open_chunk){0};
+        list_append(intake, *arena);
+    }
+    struct open_chunk *o = &intake->open[*arena];
+    uint8_t *at = sf_pool_data(intake->pool, *arena) + o->used;
+    struct sf_pool_sip *record = (struct sf_pool_sip *)at;
+    *record = (struct sf_pool_sip){
+        .time_us = packet->time_us,
+        .arrival_us = now_us,
+        .client_id = packet->client_id,
+        .leg = packet->leg,
+        .src_port = packet->src_port,
+        .dst_port = packet->dst_port,
+        .family = packet->family,
+        .has_leg = packet->has_metadata,
+        .clock_skew = place->skewed,
+        .payload_length = (uint32_t)packet->payload.n,
+        .call_id_length = (uint16_t)packet->call_id.n,
+    };
+    memcpy(record->src, packet->src, 16);
+    memcpy(record->dst, packet->dst, 16);
+    memcpy(at + sizeof *record, packet->call_id.p, packet->call_id.n);
+    if (packet->payload.n > 0) {
+        memcpy(at + sizeof *record + packet->call_id.n, packet->payload.p, packet->payload.n);
+    }
+    o->used += (uint32_t)need;
+    o->count++;
+    sf_pool_publish(intake->pool, *arena, o->count, o->used);
+    return SF_OK;
+}
+
+/* --- a batch, in stages so that the cache misses of many packets overlap --- */
+
+static enum sf_status check(struct sf_intake *intake, struct sf_packet *packet)
+{
+    if (packet->kind == SF_RTP) {
+        if (!intake->limits.media) {
+            return SF_MEDIA_OFF;
+        }
+        if (packet->call_id.n == 0) {
+            return SF_NO_CALL_ID;
+        }
+    } else if (packet->call_id.n == 0 && !sf_sip_call_id(packet->payload, &packet->call_id)) {
+        packet->call_id = sf_slice(unidentified, sizeof unidentified - 1);
+        count(&intake->ledger->unidentified, 1);
+    } else if (packet->call_id.n == 0) {
+        packet->call_id = sf_slice(unidentified, sizeof unidentified - 1);
+        count(&intake->ledger->unidentified, 1);
+    }
+    if (packet->call_id.n > SF_CALL_ID_MAX) {
+        return SF_CALL_ID_TOO_LONG;
+    }
+    size_t room = packet->kind == SF_RTP ? SF_STREAM_CHUNK - sf_chunk_head(packet->call_id.n)
+                                         : SF_SIP_CHUNK;
+    size_t need = packet->kind == SF_RTP
+                      ? sf_pool_rtp_size(packet->payload.n)
+                      : sf_pool_sip_size(packet->call_id.n, packet->payload.n);
+    return need > room ? SF_TOO_LARGE : SF_OK;
+}
+
+static uint64_t stream_hash(const struct sf_packet *packet, const struct place *place)
+{
+    uint64_t h = place->call_hash;
+    uint64_t words[4];
+    memcpy(words, packet->src, 16);
+    memcpy(words + 2, packet->dst, 16);
+    h ^= ((uint64_t)place->ssrc << 32 | (uint32_t)packet->leg) * 0x9e3779b97f4a7c15u;
+    h ^= ((uint64_t)packet->client_id << 32 | (uint32_t)packet->src_port << 16 | packet->dst_port) *
+         0xc2b2ae3d27d4eb4fu;
+    h ^= (words[0] ^ words[1] * 3 ^ words[2] * 5 ^ words[3] * 7) * 0x165667b19e3779f9u;
+    h ^= place->skewed ? 0x5bd1e995u : 0;
+    h ^= h >> 29;
+    h *= 0xbf58476d1ce4e5b9u;
+    return h ^ h >> 32;
+}
+
+static void sum_client(struct sf_intake *intake, uint32_t client_id, uint64_t now_us)
+{
+    unsigned i = 0;
+    while (i < intake->sums && intake->clients[i].client_id != client_id) {
+        i++;
+    }
+    if (i == CLIENTS_A_TURN) {
+        sf_pool_count_client(intake->pool, client_id, 1, now_us);
+        return;
+    }
+    if (i == intake->sums) {
+        intake->clients[intake->sums++] = (struct client_sum){client_id, 0};
+    }
+    intake->clients[i].taken++;
+}
+
+static void put_batch(struct sf_intake *intake, unsigned n, uint64_t now_us)
+{
+    struct sf_ledger *ledger = intake->ledger;
+    uint64_t taken[2] = {0, 0};
+    for (unsigned i = 0; i < n; i++) {
+        struct sf_packet *packet = &intake->batch[i];
+        struct place *place = &intake->places[i];
+        enum sf_status status = check(intake, packet);
+        place->skip = status != SF_OK;
+        if (place->skip) {
+            count(&ledger->refused[status], 1);
+            continue;
+        }
+        int64_t off = (int64_t)(packet->time_us - now_us);
+        place->skewed = !intake->limits.trust_time && (off > SKEW_LIMIT_US || off < -SKEW_LIMIT_US);
+        place->call_hash = sf_pool_call_hash(intake->pool, packet->call_id);
+        if (packet->kind == SF_RTP) {
+            place->is_rtp = sf_rtp_kind(packet->payload) == SF_RTP_PACKET;
+            place->ssrc = place->is_rtp ? sf_load_be32(packet->payload.p + 8) : 0;
+            place->hash = stream_hash(packet, place);
+            __builtin_prefetch(&intake->table[place->hash & intake->mask]);
+        }
+    }
+    for (unsigned i = 0; i < n; i++) {
+        struct place *place = &intake->places[i];
+        if (!place->skip && intake->batch[i].kind == SF_RTP) {
+            place->chunk = intake->table[place->hash & intake->mask].chunk;
+            if (place->chunk != SF_NO_CHUNK) {
+                const uint8_t *data = sf_pool_data(intake->pool, place->chunk);
+                uint32_t used = intake->open[place->chunk].used;
+                __builtin_prefetch(data);
+                __builtin_prefetch(data + 64);
+                __builtin_prefetch(data + used, 1);
+                __builtin_prefetch(data + used + 64, 1);
+                __builtin_prefetch(data + used + 128, 1);
+                __builtin_prefetch(sf_pool_desc(intake->pool, place->chunk), 1);
+            }
+        }
+    }
+    for (unsigned i = 0; i < n; i++) {
+        const struct sf_packet *packet = &intake->batch[i];
+        struct place *place = &intake->places[i];
+        if (place->skip) {
+            continue;
+        }
+        /* Counted before it can be seen: what is pending is never below what is there. */
+        atomic_fetch_add_explicit(&sf_pool_head(intake->pool)->pending, 1, memory_order_relaxed);
+        enum sf_status status = packet->kind == SF_RTP ? put_rtp(intake, packet, place, now_us)
+                                                       : put_sip(intake, packet, place, now_us);
+        if (status != SF_OK) {
+            atomic_fetch_sub_explicit(&sf_pool_head(intake->pool)->pending, 1,
+                                      memory_order_relaxed);
+            count(&ledger->refused[status], 1);
+            continue;
+        }
+        taken[packet->kind]++;
+        if (place->skewed) {
+            count(&ledger->clock_skew, 1);
+        }
+        sum_client(intake, packet->client_id, now_us);
+    }
+    count(&ledger->taken[SF_SIP], taken[SF_SIP]);
+    count(&ledger->taken[SF_RTP], taken[SF_RTP]);
+    for (unsigned i = 0; i < intake->sums; i++) {
+        sf_pool_count_client(intake->pool, intake->clients[i].client_id, intake->clients[i].taken,
+                             now_us);
+    }
+    intake->sums = 0;
+}
+
+void sf_intake_put(struct sf_intake *intake, const struct sf_packet *packets, unsigned n,
+                   uint64_t now_us)
+{
+    sf_intake_flush_batch(intake, now_us);
+    memcpy(intake->batch, packets, n * sizeof *packets);
+    count(&intake->ledger->frames, n);
+    put_batch(intake, n, now_us);
+}
+
+void sf_intake_flush_batch(struct sf_intake *intake, uint64_t now_us)
+{
+    if (intake->held > 0) {
+        put_batch(intake, intake->held, now_us);
+        intake->held = 0;
+    }
+}
+
+void sf_intake_datagram(struct sf_intake *intake, struct sf_slice octets, uint64_t now_us)
+{
+    struct sf_ledger *ledger = intake->ledger;
+    struct sf_datagram datagram;
+    struct sf_slice frame;
+    enum sf_status status = sf_datagram_open(octets, &datagram);
+    if (status != SF_OK) {
+        count(&ledger->refused_datagrams, 1);
+        count(&ledger->refused[status], 1);
+        return;
+    }
+    while (sf_datagram_next(&datagram, &frame)) {
+        status = sf_packet_parse(frame, &intake->batch[intake->held]);
+        count(&ledger->frames, 1);
+        if (status != SF_OK) {
+            count(&ledger->refused[status], 1);
+            continue;
+        }
+        if (++intake->held == SF_INTAKE_BATCH) {
+            sf_intake_flush_batch(intake, now_us);
+        }
+    }
+}
+
+static void retire(struct sf_intake *intake, uint32_t chunk)
+{
+    if (sf_pool_desc(intake->pool, chunk)->kind == SF_STREAM_CLASS) {
+        forget_stream(intake, chunk);
+    } else {
+        for (int i = 0; i < ARENAS; i++) {
+            if (intake->arenas[i] == chunk) {
+                intake->arenas[i] = SF_NO_CHUNK;
+            }
+        }
+    }
+    close_chunk(intake, chunk);
+}
+
+void sf_intake_sweep(struct sf_intake *intake)
+{
+    uint64_t now = monotonic_us();
+    uint64_t pending = atomic_load_explicit(&sf_pool_head(intake->pool)->pending,
+                                            memory_order_relaxed);
+    uint64_t limit = intake->limits.flush_interval_us;
+    if (intake->limits.flush_count > 0 && pending >= intake->limits.flush_count &&
+        limit > SPAN_US) {
+        limit = SPAN_US;
+    }
+    while (intake->oldest != SF_NO_CHUNK &&
+           now - sf_pool_desc(intake->pool, intake->oldest)->opened_us >= limit) {
+        retire(intake, intake->oldest);
+    }
+}
+
+void sf_intake_drain(struct sf_intake *intake)
+{
+    while (intake->oldest != SF_NO_CHUNK) {
+        retire(intake, intake->oldest);
+    }
+}

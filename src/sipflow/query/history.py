@@ -1,0 +1,286 @@
+"""The history of a data root: sealed buckets, open ones and the live pool, seen as one."""
+
+import base64
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from sipflow.errors import BadQuery, CallUnknown, StorageError
+from sipflow.query.answer import CallPage, CallSummary, Criteria, Fault, Flow, MediaParts
+from sipflow.query.live import LivePool, list_live, media_of
+from sipflow.query.parts import Listed, OpenPart
+from sipflow.query.window import Window
+from sipflow.storage.catalog import Catalog, Part
+from sipflow.storage.layout import CATALOG
+from sipflow.wire.dialog import CallDigest
+from sipflow.wire.packet import Chunk, Message
+
+T = TypeVar("T")
+
+_OPEN_PARTS = 64
+ALWAYS = Window()
+
+
+class History:
+    """Answers questions about calls. Safe to ask from several threads: one question at a time is worked on."""
+
+    def __init__(self, root: Path) -> None:
+        """Use `History.open`."""
+        self._root = root
+        self._lock = threading.Lock()
+        self._live = LivePool(root)
+        self._parts: OrderedDict[tuple[str, bool], OpenPart] = OrderedDict()
+        self._catalog: Catalog | None = None
+
+    @classmethod
+    def open(cls, root: Path) -> "History":
+        """Open a data root for reading. Raises StorageError when it is none."""
+        if not root.is_dir():
+            raise StorageError("open", root, "no such directory; a data root is made by sipflow-server or sipflow import")
+        history = cls(root)
+        history._catalog_now()
+        return history
+
+    def close(self) -> None:
+        """Close every file."""
+        for part in self._parts.values():
+            part.close()
+        self._parts.clear()
+        if self._catalog is not None:
+            self._catalog.close()
+            self._catalog = None
+
+    def _catalog_now(self) -> Catalog | None:
+        # A root that a server has just made has no catalog for a moment: that is an empty history, not an error.
+        if self._catalog is None and (self._root / CATALOG).exists():
+            self._catalog = Catalog(self._root, readonly=True)
+        return self._catalog
+
+    def _part(self, part: Part) -> OpenPart:
+        key = (part.path, part.sealed)
+        opened = self._parts.get(key)
+        if opened is None:
+            opened = OpenPart(self._root, part.path, sealed=part.sealed)
+            self._parts[key] = opened
+            # A part opened while it grew must not be kept under that name once it is sealed.
+            stale = self._parts.pop((part.path, not part.sealed), None)
+            if stale is not None:
+                stale.close()
+            while len(self._parts) > _OPEN_PARTS:
+                self._parts.popitem(last=False)[1].close()
+        self._parts.move_to_end(key)
+        return opened
+
+    def _each(self, parts: list[Part], ask: Callable[[OpenPart], T], faults: list[Fault]) -> list[T]:
+        answers = []
+        for part in parts:
+            try:
+                answers.append(ask(self._part(part)))
+            except StorageError as error:
+                faults.append(Fault(part.path, str(error)))
+        if parts and len(faults) == len(parts) and not answers:
+            raise StorageError("read", self._root, "; ".join(fault.what for fault in faults))
+        return answers
+
+    def _parts_with(self, call_id: str) -> list[Part]:
+        catalog = self._catalog_now()
+        return [] if catalog is None else catalog.parts_with(call_id)
+
+    def flow(self, call_id: str, window: Window = ALWAYS) -> Flow:
+        """Give the SIP messages of a call, by capture time; none when it is unknown. Raises StorageError."""
+        with self._lock:
+            # Pool first, buckets second: what is committed in between is then seen twice and told apart by its chunk.
+            live = self._live.messages(call_id, window)
+            faults: list[Fault] = []
+            found: list[Message] = []
+            committed: set[int] = set()
+            for messages, chunks, where, damage in self._each(
+                self._parts_with(call_id), lambda part: _with_damage(part, part.messages, call_id, window), faults
+            ):
+                found += messages
+                committed |= chunks
+                faults += [Fault(where, what) for what in damage]
+        found += [message for chunk, message in live if chunk not in committed]
+        found.sort(key=lambda message: (message.time_us, message.arrival_us))
+        return Flow(call_id, found, faults)
+
+    def media(self, call_id: str, window: Window = ALWAYS) -> MediaParts:
+        """Give the media of a call, chunk by chunk; none when it has none. Raises StorageError."""
+        with self._lock:
+            live = self._live.chunks(call_id, window)
+            faults: list[Fault] = []
+            found: list[Chunk] = []
+            committed: set[int] = set()
+            for parts, chunks, where, damage in self._each(
+                self._parts_with(call_id), lambda part: _with_damage(part, part.chunks, call_id, window), faults
+            ):
+                found += parts
+                committed |= chunks
+                faults += [Fault(where, what) for what in damage]
+        found += [chunk for chunk_id, chunk in live if chunk_id not in committed]
+        found.sort(key=lambda chunk: int(chunk.rows["time_us"][0]))
+        return MediaParts(call_id, found, faults)
+
+    def call(self, call_id: str) -> CallSummary:
+        """Sum a call up. Raises CallUnknown, StorageError."""
+        with self._lock:
+            faults: list[Fault] = []
+            listed = self._whole_call(call_id, faults)
+        if listed is None:
+            raise CallUnknown(call_id)
+        return summary(listed)
+
+    def _whole_call(self, call_id: str, faults: list[Fault]) -> Listed | None:
+        # A chunk may be committed between the two looks and then be counted twice: its packets are told apart by chunk.
+        live_messages = self._live.messages(call_id, ALWAYS)
+        live_chunks = self._live.chunks(call_id, ALWAYS)
+        merged: Listed | None = None
+        committed: set[int] = set()
+        for found in self._each(self._parts_with(call_id), lambda part: _call_in(part, call_id), faults):
+            listed, chunks = found
+            committed |= chunks
+            merged = merge(merged, listed)
+        fresh = list_live([message for chunk, message in live_messages if chunk not in committed])
+        for digest in fresh.values():
+            merged = merge(merged, Listed(digest, 0, frozenset()))
+        return merge(merged, media_of([chunk for chunk_id, chunk in live_chunks if chunk_id not in committed]))
+
+    def calls(self, criteria: Criteria) -> CallPage:
+        """List calls, newest first; a call is listed once, where it began. Raises BadQuery, StorageError."""
+        before = _read_cursor(criteria.after)
+        with self._lock:
+            faults: list[Fault] = []
+            rows: dict[str, int] = {}
+            exhausted = True
+            for call_id, digest in list_live([m for _, m in self._live.messages(None, ALWAYS)]).items():
+                if _fits(digest, criteria, before):
+                    rows[call_id] = digest.first_us
+            want = criteria.limit + 1
+            catalog = self._catalog_now()
+            parts = [] if catalog is None else catalog.parts()
+            chosen: list[CallSummary] = []
+            fetch = want
+            while True:
+                found = dict(rows)
+                exhausted = True
+                for listed in self._each(parts, lambda part: part.newest(criteria, before, fetch), faults):
+                    exhausted = exhausted and len(listed) < fetch
+                    for one in listed:
+                        known = found.get(one.digest.call_id)
+                        first = one.digest.first_us
+                        found[one.digest.call_id] = first if known is None else min(known, first)
+                chosen = self._choose(found, criteria, before, want, faults)
+                if len(chosen) >= want or exhausted:
+                    break
+                fetch *= 4
+                faults = []
+        page = chosen[: criteria.limit]
+        more = len(chosen) > criteria.limit
+        return CallPage(page, _write_cursor(page[-1]) if more and page else None, faults)
+
+    def _choose(
+        self, found: dict[str, int], criteria: Criteria, before: tuple[int, str] | None, want: int, faults: list[Fault]
+    ) -> list[CallSummary]:
+        chosen = []
+        for first_us, call_id in sorted(((first, call_id) for call_id, first in found.items()), reverse=True):
+            listed = self._whole_call(call_id, faults)
+            # Listed where it began: a row of a later part gives way to the one of the earlier part.
+            if listed is None or (before is not None and (listed.digest.first_us, call_id) >= before):
+                continue
+            if listed.digest.first_us < first_us and len(chosen) + 1 >= want:
+                continue
+            one = summary(listed)
+            if _has_status(one, criteria.status):
+                chosen.append(one)
+            if len(chosen) >= want:
+                break
+        chosen.sort(key=lambda one: (one.first_us, one.call_id), reverse=True)
+        return chosen
+
+
+def _with_damage(
+    part: OpenPart,
+    read: Callable[[str, Window, list[str]], tuple[list[T], set[int]]],
+    call_id: str,
+    window: Window,
+) -> tuple[list[T], set[int], str, list[str]]:
+    damage: list[str] = []
+    found, chunks = read(call_id, window, damage)
+    return found, chunks, part.path, damage
+
+
+def _call_in(part: OpenPart, call_id: str) -> tuple[Listed | None, set[int]]:
+    return part.call(call_id), set() if part.sealed else part.chunk_ids(call_id)
+
+
+def merge(a: Listed | None, b: Listed | None) -> Listed | None:
+    """Put together what two places know of one call."""
+    if a is None or b is None:
+        return a or b
+    digest = CallDigest(*(getattr(a.digest, name) for name in CallDigest.__struct_fields__))
+    digest.merge(b.digest)
+    return Listed(digest, a.rtp_packets + b.rtp_packets, a.streams | b.streams)
+
+
+def summary(listed: Listed) -> CallSummary:
+    """Write a call as one line."""
+    d = listed.digest
+    return CallSummary(
+        call_id=d.call_id, first_us=d.first_us, last_us=d.last_us, invite_us=d.invite_us, ring_us=d.ring_us,
+        answer_us=d.answer_us, end_us=d.end_us, method=d.method, from_user=d.from_user, to_user=d.to_user,
+        from_uri=d.from_uri, to_uri=d.to_uri, user_agent=d.user_agent, src=d.src, dst=d.dst, status=d.status,
+        reason=d.reason, state=d.state, sip_messages=d.sip_messages, rtp_packets=listed.rtp_packets,
+        rtp_streams=len(listed.streams),
+    )  # fmt: skip
+
+
+def _fits(digest: CallDigest, criteria: Criteria, before: tuple[int, str] | None) -> bool:
+    window = criteria.window
+    return (
+        (before is None or (digest.first_us, digest.call_id) < before)
+        and (window.start_us is None or digest.last_us >= window.start_us)
+        and (window.end_us is None or digest.first_us <= window.end_us)
+        and criteria.call_id in (None, digest.call_id)
+        and (criteria.user is None or _matches(criteria.user, digest.from_user, digest.to_user))
+    )
+
+
+def _matches(pattern: str, *texts: str) -> bool:
+    start, *rest = pattern.split("*")
+    for text in texts:
+        if not rest:
+            if text == start:
+                return True
+            continue
+        at = len(start) if text.startswith(start) else -1
+        for piece in rest[:-1]:
+            at = text.find(piece, at) + len(piece) if at >= 0 and piece in text[at:] else -1
+        if at >= 0 and text.endswith(rest[-1]) and len(text) - len(rest[-1]) >= at:
+            return True
+    return False
+
+
+def _has_status(call: CallSummary, wanted: str | None) -> bool:
+    if wanted is None or wanted == call.state:
+        return True
+    if call.status is None:
+        return False
+    return wanted == str(call.status) or (wanted.endswith("xx") and wanted[0] == str(call.status)[0])
+
+
+def _write_cursor(call: CallSummary) -> str:
+    return base64.urlsafe_b64encode(msgspec.json.encode((call.first_us, call.call_id))).decode().rstrip("=")
+
+
+def _read_cursor(text: str | None) -> tuple[int, str] | None:
+    if text is None:
+        return None
+    try:
+        octets = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        return msgspec.json.decode(octets, type=tuple[int, str])
+    except (ValueError, msgspec.MsgspecError):
+        raise BadQuery(f"after: found {text!r}; allowed: the `next` of an earlier answer") from None

@@ -1,0 +1,171 @@
+"""One bucket part, opened for questions."""
+
+import os
+import sqlite3
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from sipflow.errors import DamagedBlock, StorageError
+from sipflow.query.answer import Criteria
+from sipflow.query.window import Window
+from sipflow.storage.block import message_at, read_block, read_chunk
+from sipflow.storage.bucket import connect, read_digest
+from sipflow.storage.layout import DATA, DATABASE
+from sipflow.wire.dialog import CallDigest
+from sipflow.wire.packet import Chunk, Message
+
+_DIGEST = ", ".join(CallDigest.__struct_fields__)
+_FOREVER = (-(1 << 63), (1 << 63) - 1)
+
+
+class Listed(NamedTuple):
+    """A call as one part knows it, with what the part's index counts of its media."""
+
+    digest: CallDigest
+    rtp_packets: int
+    streams: frozenset[tuple[int, str, str, int]]
+
+
+def bounds(window: Window) -> tuple[int, int]:
+    """Give the window as two comparable integers."""
+    low = _FOREVER[0] if window.start_us is None else window.start_us
+    return low, _FOREVER[1] if window.end_us is None else window.end_us
+
+
+class OpenPart:
+    """A bucket part open for reading. One thread at a time."""
+
+    def __init__(self, root: Path, path: str, *, sealed: bool) -> None:
+        """Open the part at `path` under `root`. Raises StorageError."""
+        self.path = path
+        self.sealed = sealed
+        directory = root / path
+        self._data_path = directory / DATA
+        self._index = connect(directory / DATABASE, readonly=True, immutable=sealed)
+        try:
+            self._data = os.open(self._data_path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            self._index.close()
+            raise StorageError("open", self._data_path, error.strerror or str(error)) from None
+
+    def close(self) -> None:
+        """Close both files."""
+        self._index.close()
+        os.close(self._data)
+
+    def _rows(self, statement: str, values: Sequence[object]) -> list[tuple[object, ...]]:
+        try:
+            return self._index.execute(statement, values).fetchall()
+        except sqlite3.Error as error:
+            raise StorageError("read", self._data_path.parent / DATABASE, str(error)) from None
+
+    def messages(self, call_id: str, window: Window, damage: list[str]) -> tuple[list[Message], set[int]]:
+        """Read the SIP messages of a call; also tells which pool chunks they came from.
+
+        A damaged block costs its own messages: what is wrong is appended to `damage`.
+        """
+        rows = self._rows(
+            "SELECT s.block, s.position, b.chunk FROM call_meta c JOIN sip_msgs s ON s.call = c.id "
+            "JOIN blocks b ON b.offset = s.block WHERE c.call_id = ? AND s.t0_us BETWEEN ? AND ? ORDER BY s.t0_us, s.id",
+            [call_id, *bounds(window)],
+        )
+        found: list[Message] = []
+        contents: dict[int, bytes | None] = {}
+        for block, position, _ in rows:
+            if block not in contents:
+                contents[block] = self._content(block, damage)  # type: ignore[index, arg-type]
+            content = contents[block]  # type: ignore[index]
+            if content is not None:
+                message = message_at(content, position, self._data_path, block)  # type: ignore[arg-type]
+                if message.call_id == call_id:
+                    found.append(message)
+        return found, {row[2] for row in rows}  # type: ignore[misc]
+
+    def _content(self, offset: int, damage: list[str]) -> bytes | None:
+        try:
+            return read_block(self._data, offset, self._data_path)[1]
+        except DamagedBlock as error:
+            damage.append(str(error))
+            return None
+
+    def chunks(self, call_id: str, window: Window, damage: list[str]) -> tuple[list[Chunk], set[int]]:
+        """Read the media of a call; also tells which pool chunks it came from."""
+        low, high = bounds(window)
+        rows = self._rows(
+            "SELECT m.block, b.chunk FROM call_meta c JOIN media_msgs m ON m.call = c.id "
+            "JOIN blocks b ON b.offset = m.block WHERE c.call_id = ? AND m.t0_us <= ? AND m.t1_us >= ? "
+            "ORDER BY m.t0_us, m.id",
+            [call_id, high, low],
+        )
+        found = []
+        for block, _ in rows:
+            try:
+                chunk = read_chunk(self._data, block, self._data_path)  # type: ignore[arg-type]
+            except DamagedBlock as error:
+                damage.append(str(error))
+                continue
+            if chunk.key.call_id == call_id:
+                found.append(chunk)
+        return found, {row[1] for row in rows}  # type: ignore[misc]
+
+    def chunk_ids(self, call_id: str) -> set[int]:
+        """Tell which pool chunks the packets of a call came from."""
+        rows = self._rows(
+            "SELECT b.chunk FROM call_meta c JOIN sip_msgs s ON s.call = c.id JOIN blocks b ON b.offset = s.block "
+            "WHERE c.call_id = ?1 UNION SELECT b.chunk FROM call_meta c JOIN media_msgs m ON m.call = c.id "
+            "JOIN blocks b ON b.offset = m.block WHERE c.call_id = ?1",
+            [call_id],
+        )
+        return {row[0] for row in rows}  # type: ignore[misc]
+
+    def call(self, call_id: str) -> Listed | None:
+        """Give what this part knows of a call."""
+        return next(iter(self._list("WHERE call_id = ?", [call_id])), None)
+
+    def calls_among(self, call_ids: Iterable[str]) -> list[Listed]:
+        """Give what this part knows of several calls."""
+        wanted = list(call_ids)
+        marks = ", ".join("?" * len(wanted))
+        return self._list(f"WHERE call_id IN ({marks})", wanted)
+
+    def newest(self, criteria: Criteria, before: tuple[int, str] | None, limit: int) -> list[Listed]:
+        """List calls, newest first, that began before the cursor and fit the window and the parties."""
+        low, high = bounds(criteria.window)
+        clauses, values = ["last_us >= ?", "first_us <= ?"], [low, high]
+        if before is not None:
+            clauses.append("(first_us, call_id) < (?, ?)")
+            values += before  # type: ignore[arg-type]
+        if criteria.call_id is not None:
+            clauses.append("call_id = ?")
+            values.append(criteria.call_id)  # type: ignore[arg-type]
+        if criteria.user is not None:
+            clauses.append("(from_user GLOB ? OR to_user GLOB ?)")
+            values += [glob(criteria.user)] * 2  # type: ignore[list-item]
+        where = f"WHERE {' AND '.join(clauses)} ORDER BY first_us DESC, call_id DESC LIMIT {limit}"
+        return self._list(where, values)
+
+    def _list(self, where: str, values: Sequence[object]) -> list[Listed]:
+        rows = self._rows(f"SELECT id, {_DIGEST} FROM call_meta {where}", values)
+        return [self._listed(row) for row in rows]
+
+    def _listed(self, row: tuple[object, ...]) -> Listed:
+        streams = self._rows(
+            "SELECT leg, src, dst, ssrc, sum(packets) FROM media_msgs WHERE call = ? GROUP BY leg, src, dst, ssrc",
+            [row[0]],
+        )
+        bounds_us = self._rows("SELECT min(t0_us), max(t1_us) FROM media_msgs WHERE call = ?", [row[0]])[0]
+        digest = read_digest(row[1:])
+        if bounds_us[0] is not None:
+            digest.first_us = min(digest.first_us, bounds_us[0])  # type: ignore[type-var]
+            digest.last_us = max(digest.last_us, bounds_us[1])  # type: ignore[type-var]
+        return Listed(
+            digest,
+            sum(stream[4] for stream in streams),  # type: ignore[misc]
+            frozenset(stream[:4] for stream in streams if stream[3] is not None),  # type: ignore[misc]
+        )
+
+
+def glob(pattern: str) -> str:
+    """Turn a pattern in which only * is special into one for SQLite's GLOB."""
+    return "".join(f"[{c}]" if c in "?[" else c for c in pattern)

@@ -1,0 +1,216 @@
+"""catalog.db: which bucket parts exist, and which of them may hold a Call-ID."""
+
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from hashlib import blake2b
+from pathlib import Path
+from typing import NamedTuple
+
+from sipflow.errors import NewerFormat, StorageError
+from sipflow.storage.bucket import Totals
+from sipflow.storage.layout import CATALOG, DATABASE, ENDLESS, PART, Period, directory_of, find_buckets, period_at
+
+
+VERSION = 1
+# Two octets of fingerprint name a wrong bucket once in 65,536 calls; beyond this many calls in a shard, four are kept.
+_NARROW_MAX = 512
+
+_SCHEMA = f"""
+CREATE TABLE IF NOT EXISTS parts (
+    id INTEGER PRIMARY KEY,
+    path TEXT NOT NULL UNIQUE,       -- relative to the root
+    start_us INTEGER NOT NULL,       -- the period of filing time it covers
+    end_us INTEGER NOT NULL,
+    state TEXT NOT NULL,             -- open, sealed
+    owner INTEGER NOT NULL DEFAULT 0, -- 0: the recorder; else the process id of an import
+    t0_us INTEGER, t1_us INTEGER,    -- first and last time in it, once sealed
+    calls INTEGER, sip_messages INTEGER, rtp_packets INTEGER, octets INTEGER
+);
+CREATE INDEX IF NOT EXISTS parts_time ON parts (t1_us);
+-- For each of 256 shards of the Call-ID space, the fingerprints of a part's calls, width octets each.
+CREATE TABLE IF NOT EXISTS call_filter (
+    shard INTEGER NOT NULL, part INTEGER NOT NULL, width INTEGER NOT NULL, prints BLOB NOT NULL,
+    PRIMARY KEY (shard, part)
+) WITHOUT ROWID;
+PRAGMA user_version = {VERSION};
+"""
+
+
+class Part(NamedTuple):
+    """One row of the catalog; times in microseconds, None while the part is open."""
+
+    id: int
+    path: str
+    start_us: int
+    end_us: int
+    state: str
+    t0_us: int | None
+    t1_us: int | None
+    calls: int | None
+    sip_messages: int | None
+    rtp_packets: int | None
+    octets: int | None
+
+    @property
+    def sealed(self) -> bool:
+        """Tell whether the part will never change again."""
+        return self.state == "sealed"
+
+
+_COLUMNS = ", ".join(Part._fields)
+
+
+class Catalog:
+    """The catalog of one data root. One thread at a time; several processes may have it open."""
+
+    def __init__(self, root: Path, *, readonly: bool = False) -> None:
+        """Open the catalog, making it unless `readonly`. Raises StorageError, NewerFormat."""
+        self.root = root
+        path = root / CATALOG
+        mode = "ro" if readonly else "rwc"
+        try:
+            if not readonly:
+                root.mkdir(mode=0o700, parents=True, exist_ok=True)
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            self._db = sqlite3.connect(
+                f"{path.resolve().as_uri()}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False
+            )
+            version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        except (sqlite3.Error, OSError) as error:
+            raise StorageError("open", path, str(error)) from None
+        if version > VERSION:
+            self._db.close()
+            raise NewerFormat("open", path, f"catalog version {version}; this sipflow reads {VERSION}")
+        if not readonly:
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.executescript(_SCHEMA)
+
+    def close(self) -> None:
+        """Close the database."""
+        self._db.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            yield
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise StorageError("write", self.root / CATALOG, str(error)) from None
+
+    def claim(self, period: Period, owner: int = 0) -> Part:
+        """Find the part that takes new packets of a period, or add one.
+
+        The recorder (owner 0) goes on with its own open part; a part is never opened again once sealed, so late
+        packets and imports make a numbered one beside it.
+        """
+        with self._transaction():
+            row = self._db.execute(
+                f"SELECT {_COLUMNS} FROM parts WHERE start_us = ? AND end_us = ? AND state = 'open' AND owner = ?",
+                [period.start_us, period.end_us, owner],
+            ).fetchone()
+            if row is not None:
+                return Part(*row)
+            path = self._free_path(directory_of(period))
+            row = self._db.execute(
+                "INSERT INTO parts (path, start_us, end_us, state, owner) VALUES (?, ?, ?, 'open', ?) "
+                f"RETURNING {_COLUMNS}",
+                [path, period.start_us, period.end_us, owner],
+            ).fetchone()
+        return Part(*row)
+
+    def _free_path(self, directory: Path) -> str:
+        taken = {row[0] for row in self._db.execute("SELECT path FROM parts")}
+        for number in range(10_000):
+            path = directory if number == 0 else directory / f"{PART}{number:04d}"
+            if path.as_posix() not in taken and not (self.root / path / DATABASE).exists():
+                return path.as_posix()
+        raise StorageError("add part", self.root / directory, "10,000 parts of one period exist")
+
+    def sealed(self, part: Part, totals: Totals, call_ids: Iterable[str]) -> None:
+        """Record that a part is sealed, with what it holds and the filter of its calls."""
+        shards: dict[int, list[bytes]] = {}
+        for call_id in call_ids:
+            shard, full = _fingerprint(call_id)
+            shards.setdefault(shard, []).append(full)
+        rows = []
+        for shard, prints in shards.items():
+            width = 2 if len(prints) <= _NARROW_MAX else 4
+            rows.append((shard, part.id, width, b"".join(full[:width] for full in prints)))
+        with self._transaction():
+            self._db.execute(
+                "UPDATE parts SET state = 'sealed', owner = 0, calls = ?, sip_messages = ?, rtp_packets = ?, "
+                "t0_us = ?, t1_us = ?, octets = ? WHERE id = ?",
+                [*totals, part.id],
+            )
+            self._db.execute("DELETE FROM call_filter WHERE part = ?", [part.id])
+            self._db.executemany("INSERT INTO call_filter VALUES (?, ?, ?, ?)", rows)
+
+    def parts(self) -> list[Part]:
+        """List all parts, those with the newest packets first, open ones before all."""
+        return [
+            Part(*row)
+            for row in self._read(f"SELECT {_COLUMNS} FROM parts ORDER BY t1_us IS NOT NULL, t1_us DESC, id DESC")
+        ]
+
+    def open_parts(self) -> list[Part]:
+        """List the parts that still grow, or did when their process ended."""
+        return [Part(*row) for row in self._read(f"SELECT {_COLUMNS} FROM parts WHERE state = 'open' ORDER BY id")]
+
+    def parts_with(self, call_id: str) -> list[Part]:
+        """List the parts that may hold a call: all open ones, and the sealed ones whose filter knows it."""
+        shard, full = _fingerprint(call_id)
+        hits = [
+            part
+            for part, width, prints in self._read("SELECT part, width, prints FROM call_filter WHERE shard = ?", shard)
+            if _holds(prints, full[:width])
+        ]
+        found = self.open_parts()
+        for start in range(0, len(hits), 500):
+            some = hits[start : start + 500]
+            marks = ", ".join("?" * len(some))
+            found += [Part(*row) for row in self._read(f"SELECT {_COLUMNS} FROM parts WHERE id IN ({marks})", *some)]
+        return found
+
+    def _read(self, statement: str, *values: object) -> "list[tuple[object, ...]]":  # noqa: D102
+        try:
+            return self._db.execute(statement, values).fetchall()
+        except sqlite3.Error as error:
+            raise StorageError("read", self.root / CATALOG, str(error)) from None
+
+    def reconcile(self) -> list[Path]:
+        """Add buckets found on disk that the catalog does not know; gives their paths relative to the root.
+
+        They are added as open: sealing them reads their calls and completes the row.
+        """
+        known = {part.path for part in self.parts()}
+        added = []
+        for path in find_buckets(self.root):
+            if path.as_posix() in known:
+                continue
+            period = period_at(path) if path.parts else ENDLESS
+            with self._transaction():
+                self._db.execute(
+                    "INSERT INTO parts (path, start_us, end_us, state) VALUES (?, ?, ?, 'open')",
+                    [path.as_posix(), period.start_us, period.end_us],
+                )
+            added.append(path)
+        return added
+
+
+def _fingerprint(call_id: str) -> tuple[int, bytes]:
+    digest = blake2b(call_id.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return digest[0], digest[1:5]
+
+
+def _holds(prints: bytes, wanted: bytes) -> bool:
+    at = prints.find(wanted)
+    while at >= 0:
+        if at % len(wanted) == 0:
+            return True
+        at = prints.find(wanted, at + 1)
+    return False

@@ -1,0 +1,87 @@
+"""Where a bucket lies: ROOT/2026/06/01/00/ (UTC), by hour, by day or not at all."""
+
+import enum
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from sipflow.clock import SECOND_US, to_datetime
+
+DATABASE = "sipflow.db"
+DATA = "data.raw"
+CATALOG = "catalog.db"
+LOCK = ".lock"
+POOL_DIRECTORY = ".pool"
+PART = "part-"
+
+HOUR_US = 3600 * SECOND_US
+_TREE = re.compile(r"(?:\d{4}/\d\d/\d\d(?:/\d\d)?/)?(?:part-\d{4,})?\Z")
+
+
+class Subdirs(enum.StrEnum):
+    """How a data root is divided."""
+
+    NONE = "none"
+    DAILY = "daily"
+    HOURLY = "hourly"
+
+
+class Period(tuple[int, int]):
+    """The stretch of filing time [start, end) in microseconds that one bucket covers."""
+
+    __slots__ = ()
+
+    @property
+    def start_us(self) -> int:
+        """Tell the first microsecond of the period."""
+        return self[0]
+
+    @property
+    def end_us(self) -> int:
+        """Tell the first microsecond after the period."""
+        return self[1]
+
+
+# One bucket for ever: bounds that every 64-bit time lies within.
+ENDLESS = Period((-(1 << 63), (1 << 63) - 1))
+
+
+def period_of(filed_us: int, subdirs: Subdirs) -> Period:
+    """Find the period that a filing time belongs to."""
+    if subdirs is Subdirs.NONE:
+        return ENDLESS
+    length = HOUR_US if subdirs is Subdirs.HOURLY else 24 * HOUR_US
+    start = filed_us // length * length
+    return Period((start, start + length))
+
+
+def directory_of(period: Period) -> Path:
+    """Name the directory of a period, relative to the root."""
+    if period == ENDLESS:
+        return Path()
+    moment = to_datetime(period.start_us)
+    hourly = period.end_us - period.start_us == HOUR_US
+    return Path(moment.strftime("%Y/%m/%d/%H" if hourly else "%Y/%m/%d").replace(" ", "0"))
+
+
+def period_at(directory: Path) -> Period:
+    """Tell the period of a bucket directory relative to the root; the inverse of `directory_of`."""
+    names = [name for name in directory.parts if not name.startswith(PART)]
+    if not names:
+        return ENDLESS
+    year, month, day, *hour = (int(name) for name in names)
+    start = datetime(year, month, day, *hour, tzinfo=UTC)
+    start_us = int((start - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(microseconds=1))
+    return Period((start_us, start_us + (HOUR_US if hour else 24 * HOUR_US)))
+
+
+def find_buckets(root: Path) -> Iterator[Path]:
+    """Walk a root for bucket directories, oldest period first; gives paths relative to the root."""
+    found = []
+    for database in root.rglob(DATABASE):
+        relative = database.parent.relative_to(root)
+        text = relative.as_posix()
+        if _TREE.match("" if text == "." else text if PART in text else text + "/"):
+            found.append(relative)
+    yield from sorted(found)

@@ -1,0 +1,167 @@
+"""The store: a pool, its encoders and the committer, joined; what the recorder and an import write through."""
+
+import errno
+import fcntl
+import logging
+import os
+import threading
+from pathlib import Path
+
+from sipflow._fast import Pool
+from sipflow.clock import now_us
+from sipflow.errors import NewerFormat, RootBusy, StorageError
+from sipflow.storage.committer import Committer
+from sipflow.storage.encoder import Encoder
+from sipflow.storage.layout import LOCK, POOL_DIRECTORY, Period, Subdirs
+
+LOG = logging.getLogger("sipflow.storage")
+
+MIB = 1 << 20
+POOL_MIN_MB = 16
+# Ten thousand calls keep 410 MB of chunks open, and as much again may wait for the encoders.
+POOL_MAX_AUTO_MB = 1024
+_SHM = Path("/dev/shm")  # noqa: S108 - the pool is shared memory by design, 0600 and named at random
+_TAKE_CHUNKS = 128
+_TAKE_MS = 200
+
+
+class RootLock:
+    """The exclusive right to write a data root, held until closed or the process ends."""
+
+    def __init__(self, root: Path) -> None:
+        """Take the lock. Raises RootBusy when another process has it, StorageError."""
+        try:
+            root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._file = os.open(root / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StorageError("open", root, error.strerror or str(error)) from None
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            owner = os.pread(self._file, 20, 0).decode("ascii", "replace").strip() or "unknown"
+            os.close(self._file)
+            raise RootBusy(
+                "lock", root, f"another sipflow-server (process {owner}) writes here; stop it or choose another --dir"
+            ) from None
+        os.ftruncate(self._file, 0)
+        os.pwrite(self._file, f"{os.getpid()}\n".encode(), 0)
+
+    def close(self) -> None:
+        """Give the root up."""
+        os.close(self._file)
+
+
+def pool_size_mb(wanted_mb: int | None) -> int:
+    """Choose the size of the pool: as asked, else an eighth of memory within 16 MB and 1 GB."""
+    if wanted_mb is not None:
+        return wanted_mb
+    memory_mb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // MIB
+    return max(POOL_MIN_MB, min(POOL_MAX_AUTO_MB, memory_mb // 8))
+
+
+def pool_path(root: Path) -> Path | None:
+    """Find the pool of a root: the file that ROOT/.pool/pool names or is; None when there is none."""
+    link = root / POOL_DIRECTORY / "pool"
+    return link.resolve() if link.exists() else None
+
+
+def open_pool(root: Path, size_mb: int | None) -> Pool:
+    """Open the pool of a root, taking over what an earlier process left in it. Raises StorageError.
+
+    A new one is made in shared memory when that has the room, else under the root; ROOT/.pool/pool leads to it.
+    """
+    directory = root / POOL_DIRECTORY
+    link = directory / "pool"
+    octets = pool_size_mb(size_mb) * MIB
+    try:
+        directory.mkdir(mode=0o700, exist_ok=True)
+        standing = pool_path(root)
+        if standing is not None:
+            pool = Pool.open(str(standing), octets, now_us())
+            if pool.octets() // MIB == octets // MIB or pool.pending() or _has_work(pool):
+                return pool
+            del pool
+            standing.unlink()
+        link.unlink(missing_ok=True)
+        room = os.statvfs(_SHM) if _SHM.is_dir() else None
+        if room is not None and room.f_bavail * room.f_frsize > octets + octets // 10:
+            target = _SHM / f"sipflow-{os.getpid()}-{now_us():x}"
+            pool = Pool.open(str(target), octets, now_us())
+            link.symlink_to(target)
+        else:
+            LOG.warning("shared memory has no room for %d MB: the pool lies on disk, %s", octets // MIB, link)
+            pool = Pool.open(str(link), octets, now_us())
+    except OSError as error:
+        if error.errno == errno.EPROTO:
+            raise NewerFormat(
+                "open", link, "the pool was left by another version of sipflow; start that one once to empty it"
+            ) from None
+        raise StorageError("open", link, error.strerror or str(error)) from None
+    return pool
+
+
+def _has_work(pool: Pool) -> bool:
+    return pool.free_chunks() != pool.total_chunks()
+
+
+class Store:
+    """Pool, encoder threads and committer of one data root."""
+
+    def __init__(self, root: Path, pool: Pool, subdirs: Subdirs, *, encoders: int = 2, owner: int = 0) -> None:
+        """Join the parts over an open pool; nothing runs yet."""
+        self.pool = pool
+        self._subdirs = subdirs
+        self._committer = Committer(root, pool, owner)
+        self._known: dict[Period, set[int]] = {}
+        self._encoders = [
+            threading.Thread(target=self._encode, name=f"encoder-{n}", daemon=True) for n in range(encoders)
+        ]
+        self._stopping = threading.Event()
+        self.committed = self._committer.committed
+
+    def start(self) -> int:
+        """Replay what the pool holds of an earlier process, seal what is over, and start; gives the chunks replayed."""
+        found = self.pool.recover()
+        if found:
+            self._known = self._committer.known_chunks()
+        else:
+            self._committer.seal_leftovers()
+        self._committer.start()
+        for thread in self._encoders:
+            thread.start()
+        return found
+
+    def _is_known(self, period: Period, chunk: int) -> bool:
+        return bool(self._known) and chunk in self._known.get(period, ())
+
+    def _encode(self) -> None:
+        encoder = Encoder(self.pool, self._subdirs, self._is_known)
+        while True:
+            chunks = self.pool.take(_TAKE_CHUNKS, _TAKE_MS)
+            if chunks:
+                self._committer.put(encoder.encode(chunks))
+            elif self._stopping.is_set():
+                return
+
+    def stop(self) -> None:
+        """Encode and commit all full chunks, then stop; open chunks must have been drained by their intakes."""
+        self._stopping.set()
+        self.pool.wake()
+        for thread in self._encoders:
+            thread.join()
+        self._committer.stop()
+
+    def faults(self) -> list[str]:
+        """Tell what is wrong now, in sentences; empty when all is well."""
+        found = [f"thread {thread.name} died" for thread in self._encoders if not thread.is_alive()]
+        if not self._committer.alive:
+            found.append("thread committer died")
+        if self._committer.committed.fault:
+            found.append(self._committer.committed.fault)
+        return [] if self._stopping.is_set() else found
+
+    def open_buckets(self) -> list[str]:
+        """Name the buckets that are open for writing."""
+        return self._committer.open_buckets()
+
+

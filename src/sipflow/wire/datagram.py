@@ -1,0 +1,63 @@
+"""SipFlow datagrams: packets to octets and back (docs/WIRE.md)."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from sipflow._fast import encode_frame, parse_datagram
+from sipflow.errors import WireError
+from sipflow.wire.endpoint import Endpoint, from_packed
+from sipflow.wire.packet import Kind, Packet
+
+BATCH_HEAD = b"\x53\x47\x01"
+
+
+class Parsed(NamedTuple):
+    """The packets of a datagram, and a reason for each frame of it that was refused."""
+
+    packets: list[Packet]
+    refused: list[str]
+
+
+def decode_datagram(octets: bytes) -> Parsed:
+    """Read a single frame or a batch. Raises WireError when the whole datagram must be refused."""
+    packets, refused = parse_datagram(octets)
+    if packets is None:
+        raise WireError(refused[0])
+    return Parsed(
+        [
+            Packet(
+                Kind(kind),
+                from_packed(src, src_port),
+                from_packed(dst, dst_port),
+                time_us,
+                payload,
+                call_id.decode(),
+                leg if has_metadata else None,
+                client_id,
+            )
+            for kind, _, src, src_port, dst, dst_port, time_us, client_id, has_metadata, leg, call_id, payload in packets
+        ],
+        refused,
+    )
+
+
+def encode_packet(packet: Packet, version: int = 3) -> bytes:
+    """Write one frame. Addresses of mixed family are both written as IPv6, the odd one mapped (RFC 4291, 2.5.5.2)."""
+    src, dst = packet.src, packet.dst
+    if src.family != dst.family:
+        src, dst = _mapped(src), _mapped(dst)
+    return encode_frame(
+        version, packet.kind, src.family, src.packed, src.port, dst.packed, dst.port, packet.time_us,
+        packet.client_id, packet.call_id.encode(), packet.leg, packet.payload,
+    )  # fmt: skip
+
+
+def encode_batch(frames: Iterable[bytes]) -> bytes:
+    """Pack frames into one datagram; the caller keeps it within what a datagram may hold."""
+    listed = list(frames)
+    body = b"".join(len(frame).to_bytes(4, "big") + frame for frame in listed)
+    return BATCH_HEAD + len(listed).to_bytes(2, "big") + body
+
+
+def _mapped(end: Endpoint) -> Endpoint:
+    return end if end.family == 6 else Endpoint(f"::ffff:{end.ip}", end.port)

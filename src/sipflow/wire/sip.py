@@ -1,0 +1,50 @@
+"""The head of a SIP message as Python sees it (RFC 3261)."""
+
+import msgspec
+
+from sipflow._fast import sip_head, sip_looks_like
+
+
+class SipHead(msgspec.Struct, frozen=True):
+    """What the start line and the main headers of a message say; empty or None where they say nothing.
+
+    `status` is None for a request; `body` is the offset of the body [octets].
+    """
+
+    is_request: bool
+    method: str
+    uri: str
+    status: int | None
+    reason: str
+    call_id: str | None
+    from_uri: str
+    from_user: str
+    from_tag: str
+    to_uri: str
+    to_user: str
+    to_tag: str
+    cseq: int | None
+    cseq_method: str
+    user_agent: str
+    branch: str
+    content_type: str
+    body: int
+
+    @property
+    def label(self) -> str:
+        """Name the message as a ladder does: its method, or status and reason."""
+        return self.method if self.is_request else f"{self.status} {self.reason}".rstrip()
+
+
+def parse_head(message: bytes) -> SipHead:
+    """Scan the head of a message; never fails, a header that is not there leaves its field empty."""
+    return SipHead(*(_text(value) for value in sip_head(message)))  # type: ignore[arg-type]  # RawSipHead fixes them
+
+
+def looks_like_sip(octets: bytes) -> bool:
+    """Tell whether octets begin like a SIP message, on whatever port they came."""
+    return sip_looks_like(octets)
+
+
+def _text(value: object) -> object:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
