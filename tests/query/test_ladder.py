@@ -14,9 +14,8 @@ T0 = 1_753_000_000_123_456
 
 
 def sip(start: str, cseq: str, branch: str = "z9hG4bK1", extra: str = "", body: str = "") -> bytes:
-    return (
-        f"{start}\r\nVia: SIP/2.0/UDP 192.0.2.1;rport;branch={branch}\r\nCall-ID: a\r\nCSeq: {cseq}\r\n{extra}\r\n{body}"
-    ).encode()
+    via = f"Via: SIP/2.0/UDP 192.0.2.1;rport;branch={branch}"
+    return f"{start}\r\n{via}\r\nCall-ID: a\r\nCSeq: {cseq}\r\n{extra}\r\n{body}".encode()
 
 
 def at(offset_us: int, src: Endpoint, dst: Endpoint, payload: bytes) -> Message:

@@ -105,10 +105,7 @@ def _draw(line: Text, ladder: Ladder, arrow: Arrow, spacing: int, glyphs: Glyphs
             label = _clip(printable(arrow.label), length - 4, glyphs)
         # A retransmission has a dotted shaft, so that it shows even where the word for it has no room.
         shaft = f" {label} ".center(length, glyphs.dotted if arrow.repeat else glyphs.line)
-        if arrow.target > arrow.source:
-            shaft = shaft[:-1] + glyphs.right
-        else:
-            shaft = glyphs.left + shaft[1:]
+        shaft = shaft[:-1] + glyphs.right if arrow.target > arrow.source else glyphs.left + shaft[1:]
     line.append("".join(cells[:start]), style="dim")
     line.append(shaft, style=_style(arrow))
     line.append("".join(cells[start + len(shaft) :]).rstrip(), style="dim")

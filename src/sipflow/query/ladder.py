@@ -1,6 +1,5 @@
 """A call as a ladder: one lane per endpoint, one arrow per message."""
 
-import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -8,15 +7,7 @@ import msgspec
 
 from sipflow.wire.endpoint import Endpoint
 from sipflow.wire.packet import Message
-
-# Only what a ladder shows or compares; RFC 3261, sections 7.1, 7.2, 7.3.3 (compact v) and 20.
-_REQUEST = re.compile(rb"([A-Za-z0-9.!%*_+`'~-]{1,64}) +\S+ +SIP/2\.0\s*\r?\n")
-_RESPONSE = re.compile(rb"SIP/2\.0 +([1-6]\d\d)[ \t]*([^\r\n]*)\r?\n")
-_CSEQ = re.compile(rb"^cseq[ \t]*:\s*(\d+)\s+(\S+)", re.IGNORECASE | re.MULTILINE)
-_BRANCH = re.compile(rb"^(?:via|v)[ \t]*:[^\r\n,]*?;\s*branch\s*=\s*([^;,\s]+)", re.IGNORECASE | re.MULTILINE)
-_TO_TAG = re.compile(rb"^(?:to|t)[ \t]*:[^\r\n]*;\s*tag\s*=\s*([^;,\s]+)", re.IGNORECASE | re.MULTILINE)
-_HEAD_END = re.compile(rb"\r?\n\r?\n")
-
+from sipflow.wire.sip import parse_head
 
 class Arrow(msgspec.Struct, frozen=True):
     """One message of the ladder: from lane `source` to lane `target`, `delta_us` after the arrow before it.
@@ -44,7 +35,7 @@ class Ladder(msgspec.Struct, frozen=True):
 class _Gist(NamedTuple):
     label: str
     kind: str
-    transaction: tuple[bytes, ...] | None
+    transaction: tuple[object, ...] | None
 
 
 def draw(messages: Sequence[Message]) -> Ladder:
@@ -70,21 +61,13 @@ def draw(messages: Sequence[Message]) -> Ladder:
 
 def _gist(payload: bytes) -> _Gist:
     """Say what a message is, and what makes it the same message when it is sent again."""
-    octets = payload.lstrip(b"\r\n")
-    parts = _HEAD_END.split(octets, maxsplit=1)
-    head, body = parts[0] + b"\r\n", parts[1] if len(parts) > 1 else b""
-    request, response = _REQUEST.match(head), _RESPONSE.match(head)
-    if request:
-        label, kind, start = request[1].decode("ascii"), "request", request[1]
-    elif response:
-        words = f"{response[1].decode('ascii')} {response[2].decode('utf-8', 'replace').strip()}"
-        label, kind, start = words.strip(), f"{response[1][:1].decode('ascii')}xx", response[1]
-    else:
+    head = parse_head(payload)
+    if not head.is_request and head.status is None:
         return _Gist("not SIP", "unreadable", None)
-    if body.startswith(b"v=0") or b"\nv=0" in body:
-        label += " (SDP)"
-    cseq, branch, tag = _CSEQ.search(head), _BRANCH.search(head), _TO_TAG.search(head)
-    if not cseq or not branch:
+    kind = "request" if head.is_request else f"{(head.status or 0) // 100}xx"
+    carries_sdp = "application/sdp" in head.content_type.lower() or b"v=0" in payload[head.body : head.body + 512]
+    label = head.label + (" (SDP)" if carries_sdp else "")
+    if head.cseq is None or not head.branch:
         return _Gist(label, kind, None)
     # A forked request is answered under one branch with several To tags: those are different responses.
-    return _Gist(label, kind, (start, cseq[1], cseq[2], branch[1], tag[1] if tag else b""))
+    return _Gist(label, kind, (head.method, head.status, head.cseq, head.cseq_method, head.branch, head.to_tag))

@@ -8,9 +8,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from sipflow.errors import BadQuery, CallUnknown
+from sipflow.errors import BadQuery
 from sipflow.query.answer import CallSummary, Fault, Flow
-from sipflow.query.question import parse_criteria, parse_leg, parse_window
+from sipflow.query.question import parse_criteria, parse_leg
 from sipflow.query.source import CallSource
 from sipflow.query.transcript import Entry, transcribe
 from sipflow.query.window import Window
@@ -111,6 +111,8 @@ def _split(request: Request) -> tuple[str, str]:
     """Take Call-ID and view out of the path before it is decoded, so that an escaped slash stays part of the id."""
     raw: bytes = request.scope.get("raw_path") or request.scope["path"].encode()
     path = raw.decode("utf-8", "replace").partition("?")[0]
-    rest = path[path.index(PREFIX) + len(PREFIX) + 1 :]
+    if PREFIX not in path:  # the prefix itself was escaped
+        path = request.scope["path"]
+    rest = path.partition(PREFIX)[2].removeprefix("/")
     head, slash, tail = rest.rpartition("/")
     return (unquote(head), tail) if slash and tail in VIEWS else (unquote(rest), "")
