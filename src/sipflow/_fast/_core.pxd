@@ -96,3 +96,12 @@ cdef extern from "crc32c.h" nogil:
 
 cdef extern from "jump.h" nogil:
     int32_t sf_jump(sf_slice call_id, int32_t nodes)
+
+
+# ---- media ----
+
+cdef extern from "mix.h" nogil:
+    struct sf_placed:
+        int64_t start
+    size_t sf_mix(const sf_placed *rows, size_t count, sf_slice data, int64_t start, int16_t *out, size_t frames,
+                  size_t stride)

@@ -1,5 +1,8 @@
 """The typed face of the C core. Octets go in as bytes; what comes out is a copy."""
 
+import numpy as np
+from numpy.typing import NDArray
+
 # (kind, family, src, src_port, dst, dst_port, time_us, client_id, has_metadata, leg, call_id, payload)
 RawPacket = tuple[int, int, bytes, int, bytes, int, int, int, bool, int, bytes, bytes]
 
@@ -74,3 +77,12 @@ def crc32c(octets: bytes, crc: int = 0) -> int:
 
 def jump_node(call_id: bytes, nodes: int) -> int:
     """Pick the node of a Call-ID; -1 when there is none."""
+
+# ---- media ----
+
+def mix_g711(rows: NDArray[np.uint8], data: bytes, start: int, out: NDArray[np.int16], channel: int) -> int:
+    """Add G.711 packets to one channel of `out`, which shows samples [start, start + len(out)) of the time line.
+
+    `rows` are the octets of PLACED rows (sipflow.media.placing) of one chunk, `data` is that chunk's, `out` is
+    (samples, channels). Sums saturate. Gives the number of rows that do not lie in `data`.
+    """

@@ -163,3 +163,22 @@ def crc32c(bytes octets, uint32_t crc=0):
 
 def jump_node(bytes call_id, int nodes):
     return sf_jump(slice_of(call_id), nodes)
+
+
+# ---- media ----
+
+def mix_g711(const uint8_t[::1] rows not None, bytes data not None, int64_t start, int16_t[:, ::1] out not None,
+             Py_ssize_t channel):
+    cdef sf_slice octets = slice_of(data)
+    cdef size_t count = <size_t>rows.shape[0] // sizeof(sf_placed)
+    cdef size_t refused
+    if count * sizeof(sf_placed) != <size_t>rows.shape[0]:
+        raise ValueError(f"rows: found {rows.shape[0]} octets; allowed: a multiple of {sizeof(sf_placed)}")
+    if not 0 <= channel < out.shape[1]:
+        raise ValueError(f"channel: found {channel}; allowed: 0 to {out.shape[1] - 1}")
+    if count == 0 or out.shape[0] == 0:
+        return 0
+    with nogil:
+        refused = sf_mix(<const sf_placed *>&rows[0], count, octets, start, &out[0, channel], out.shape[0],
+                         out.shape[1])
+    return refused
