@@ -9,6 +9,7 @@ from sipflow.wire.endpoint import Endpoint
 from sipflow.wire.packet import Message
 from sipflow.wire.sip import parse_head
 
+
 class Arrow(msgspec.Struct, frozen=True):
     """One message of the ladder: from lane `source` to lane `target`, `delta_us` after the arrow before it.
 

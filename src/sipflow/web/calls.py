@@ -1,9 +1,10 @@
 """The API of sipflow, /api/v1: calls by search, and everything about one call."""
 
 from collections.abc import Callable
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import msgspec
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -20,6 +21,21 @@ from sipflow.web.sound import Sound, StreamFigures
 
 PREFIX = "/api/v1/calls"
 VIEWS = ("flow", "media.wav")
+
+
+class _Anything(Convertor[str]):
+    """The rest of a path, line breaks included, which Starlette's own `path` leaves out."""
+
+    regex = r"[\s\S]*"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return quote(value, safe="")
+
+
+register_url_convertor("anything", _Anything())
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -48,7 +64,7 @@ class Calls:
     def __init__(self, history: CallSource, sound: Sound) -> None:
         self._history = history
         self._sound = sound
-        self.routes = [Route(PREFIX, self.search), Route(PREFIX + "/{rest:path}", self.one)]
+        self.routes = [Route(PREFIX, self.search), Route(PREFIX + "/{rest:anything}", self.one)]
 
     def search(self, request: Request) -> Response:
         """List calls by time, Call-ID, user and status."""
@@ -82,7 +98,7 @@ class Calls:
         only(request, ())
         summary = self._history.call(call_id)
         flow = self._history.flow(call_id)
-        figures, faults = self._sound.figures(flow, Window())
+        figures, faults = self._sound.figures(flow)
         written = transcribe(flow)
         every = [*flow.faults, *(fault for fault in faults if fault not in flow.faults)]
         return reply(CallDetail(summary, written.lanes, written.messages, figures, bool(every), every))
@@ -96,8 +112,8 @@ class Calls:
     def recording(self, request: Request, call_id: str) -> Response:
         """Answer the audio of a call."""
         only(request, ("since", "until", "leg"))
-        span = window(request, "since", "until")
-        return self._sound.play(request, call_id, span, parse_leg(request.query_params.get("leg")))
+        span, leg = window(request, "since", "until"), parse_leg(request.query_params.get("leg"))
+        return self._sound.play(request, self._history.media(call_id, span), leg)
 
     def _known(self, call_id: str, span: Window) -> Flow:
         flow = self._history.flow(call_id, span)

@@ -19,11 +19,11 @@ class Body(Protocol):
     """Something of a known length that can be read from anywhere."""
 
     @property
-    def length(self) -> int:
-        """Tell the whole length [octets]."""
+    def length_octets(self) -> int:
+        """Tell the whole length."""
         ...
 
-    def read(self, start: int, end: int) -> Iterator[bytes]:
+    def iterate(self, start: int, end: int | None, /) -> Iterator[bytes]:
         """Give the octets from `start` up to, not including, `end`, in parts."""
         ...
 
@@ -45,20 +45,20 @@ def download(request: Request, body: Body, name: str, media_type: str, headers: 
     if wanted is None or (guard is not None and guard != headers.get("ETag")):
         wanted = ""
     match = _RANGE.match(wanted.strip())
-    start, end = 0, body.length
+    start, end = 0, body.length_octets
     status = 200
     if match and (match[1] or match[2]):
-        span = _span(match[1], match[2], body.length)
+        span = _span(match[1], match[2], body.length_octets)
         if span is None:
-            refusal = Refusal(f"Range: found {wanted!r}; allowed: inside the {body.length} octets of this file")
-            return reply(refusal, 416, {"Content-Range": f"bytes */{body.length}"})
+            refusal = Refusal(f"Range: found {wanted!r}; allowed: inside the {body.length_octets} octets of this file")
+            return reply(refusal, 416, {"Content-Range": f"bytes */{body.length_octets}"})
         start, end = span
         status = 206
-        common["Content-Range"] = f"bytes {start}-{end - 1}/{body.length}"
+        common["Content-Range"] = f"bytes {start}-{end - 1}/{body.length_octets}"
     common["Content-Length"] = str(end - start)
     if request.method == "HEAD":
         return Response(status_code=status, headers=common, media_type=media_type)
-    return StreamingResponse(body.read(start, end), status, common, media_type)
+    return StreamingResponse(body.iterate(start, end), status, common, media_type)
 
 
 def disposition(name: str) -> str:
@@ -70,7 +70,8 @@ def disposition(name: str) -> str:
 
 def file_name(name: str) -> str:
     """Make a safe file name of any text: harmless ASCII, no path, never hidden or empty."""
-    return _PLAIN.sub("_", name)[-NAME_MAX:].lstrip(".") or "call"
+    plain = _PLAIN.sub("_", name)[-NAME_MAX:] or "call"
+    return "_" + plain[1:] if plain[0] in ".-" else plain
 
 
 def _span(first: str, last: str, length: int) -> tuple[int, int] | None:

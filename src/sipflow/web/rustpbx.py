@@ -8,16 +8,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from sipflow.errors import NothingToPlay, StorageError
-from sipflow.query.answer import Fault, Flow
+from sipflow.errors import BadQuery
+from sipflow.media.statistics import StreamStatistics
+from sipflow.query.announced import announced
+from sipflow.query.answer import Fault, Flow, MediaParts
 from sipflow.query.question import parse_leg
 from sipflow.query.source import CallSource
 from sipflow.query.window import Window
 from sipflow.web.asked import call_ids, window
-from sipflow.web.diagnosis import Diagnosis, NotFound, diagnose
+from sipflow.web.diagnosis import NotFound, diagnose, without_brackets
 from sipflow.web.reply import reply
-from sipflow.web.sound import Sound
-from sipflow.wire.endpoint import Endpoint
+from sipflow.web.sound import Sound, unreadable
 from sipflow.wire.packet import Message
 
 T = TypeVar("T")
@@ -85,59 +86,36 @@ class RustPbx:
         span = window(request)
         call_id, flow = self._first(request, lambda spelling: self._history.flow(spelling, span), _is_empty)
         if not flow.messages and flow.faults:
-            raise StorageError("read", flow.faults[0].where, "; ".join(fault.what for fault in flow.faults))
+            raise unreadable(flow.faults)
         items = [_item(seq, message) for seq, message in enumerate(flow.messages)]
         return reply(FlowAnswer(call_id, items, span, bool(flow.faults), flow.faults))
 
     def media(self, request: Request) -> Response:
         """Answer the audio of a call as WAV, or with stats=1 the figures of its streams."""
         span = window(request)
-        if request.query_params.get("stats", "").lower() in ("1", "true"):
-            return self._stats(request, span)
         leg = parse_leg(request.query_params.get("leg"))
-        *doubtful, last = call_ids(request)
-        for call_id in doubtful:
-            if self._history.media(call_id, span).chunks:
-                return self._sound.play(request, call_id, span, leg)
-        return self._sound.play(request, last, span, leg)
+        call_id, parts = self._first(request, lambda spelling: self._history.media(spelling, span), _is_silent)
+        if request.query_params.get("stats", "").lower() not in ("1", "true"):
+            return self._sound.play(request, parts, leg)
+        if not parts.chunks and parts.faults:
+            raise unreadable(parts.faults)
+        stats = [_stream(each) for each in self._sound.measure(parts)]
+        return reply(StatsAnswer(call_id, stats, span, bool(parts.faults), parts.faults))
 
     def diag(self, request: Request) -> Response:
         """Answer everything at once: messages, streams, and what happened to the packets."""
         span = window(request)
-        call_id, flow = self._first(request, lambda spelling: self._history.flow(spelling, span), _is_empty)
-        parts = self._history.media(call_id, span)
+        call_id, (flow, parts) = self._first(
+            request,
+            lambda spelling: (self._history.flow(spelling, span), self._history.media(spelling, span)),
+            lambda found: _is_empty(found[0]) and _is_silent(found[1]),
+        )
         if not flow.messages and not parts.chunks:
             faults = [*flow.faults, *parts.faults]
             if faults:
-                raise StorageError("read", faults[0].where, "; ".join(fault.what for fault in faults))
+                raise unreadable(faults)
             return reply(NotFound(call_id))
-        answer: Diagnosis = diagnose(flow, parts)
-        return reply(answer)
-
-    def _stats(self, request: Request, span: Window) -> Response:
-        call_id, parts = self._first(
-            request, lambda spelling: self._history.media(spelling, span), lambda found: not found.chunks
-        )
-        if not parts.chunks and parts.faults:
-            raise StorageError("read", parts.faults[0].where, "; ".join(fault.what for fault in parts.faults))
-        flow = self._history.flow(call_id)
-        figures = self._sound.figures_of(flow, parts)
-        stats = [
-            StreamItem(
-                each.leg,
-                without_brackets(each.source),
-                each.packets,
-                each.lost,
-                each.expected,
-                each.loss_percent,
-                each.jitter_ms,
-                each.ssrc,
-                each.payload_type,
-                each.clock_rate,
-            )
-            for each in figures
-        ]
-        return reply(StatsAnswer(call_id, stats, span, bool(parts.faults), parts.faults))
+        return reply(diagnose(flow, parts, announced(self._history.flow(call_id).messages)))
 
     @staticmethod
     def _first(request: Request, ask: Callable[[str], T], is_empty: Callable[[T], bool]) -> tuple[str, T]:
@@ -149,17 +127,31 @@ class RustPbx:
                 return spelling, answer
             first = first or (spelling, answer)
         if first is None:
-            raise NothingToPlay("no call was named")
+            raise BadQuery("no call was named")
         return first
-
-
-def without_brackets(endpoint: Endpoint) -> str:
-    """Write ip:port as RustPBX does, IPv6 without brackets."""
-    return f"{endpoint.ip}:{endpoint.port}"
 
 
 def _is_empty(flow: Flow) -> bool:
     return not flow.messages and not flow.faults
+
+
+def _is_silent(parts: MediaParts) -> bool:
+    return not parts.chunks and not parts.faults
+
+
+def _stream(each: StreamStatistics) -> StreamItem:
+    return StreamItem(
+        each.leg,
+        without_brackets(each.src),
+        each.packet_count,
+        each.lost,
+        each.expected,
+        each.loss_percent,
+        each.jitter_ms,
+        each.ssrc,
+        each.payload_type,
+        each.clock_rate,
+    )
 
 
 def _item(seq: int, message: Message) -> FlowItem:
