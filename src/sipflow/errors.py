@@ -7,6 +7,7 @@ SipflowError
     RootBusy                  another recorder owns the data root
     DamagedBlock              a block that fails its checks: .offset
     NewerFormat               written by a later version of sipflow
+    BadCapture                a capture file that cannot be read from its first octet: .found, .allowed
   QueryError                  a question that cannot be answered
     BadQuery                  the question itself is wrong (HTTP 400)
     CallUnknown               no such call (HTTP 404)
@@ -69,6 +70,16 @@ class DamagedBlock(StorageError):
 
 class NewerFormat(StorageError):
     """Written by a later version of sipflow than this one."""
+
+
+class BadCapture(StorageError):
+    """A file that is no capture file at all; `found` is what stands at `offset` [octets], `allowed` what may."""
+
+    def __init__(self, path: Path | str, found: str, allowed: str, offset: int = 0) -> None:
+        super().__init__("read", path, f"at octet {offset}: found {found}; allowed: {allowed}")
+        self.found = found
+        self.allowed = allowed
+        self.offset = offset
 
 
 class QueryError(SipflowError):

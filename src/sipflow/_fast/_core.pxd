@@ -18,6 +18,11 @@ cdef extern from "cursor.h" nogil:
         const uint8_t *p
         size_t n
     sf_slice sf_slice_of "sf_slice" (const void *p, size_t n)
+    struct sf_cursor:
+        const uint8_t *p
+        const uint8_t *end
+        c_bool bad
+    sf_cursor sf_cursor_of "sf_cursor" (const void *p, size_t n)
 
 
 cdef extern from "packet.h" nogil:
@@ -98,6 +103,208 @@ cdef extern from "jump.h" nogil:
     int32_t sf_jump(sf_slice call_id, int32_t nodes)
 
 
+# --- blocks of data.raw ---
+
+cdef extern from "chunk.h" nogil:
+    struct sf_chunk_identity:
+        uint32_t client_id
+        int32_t leg
+        uint32_t ssrc
+        uint16_t src_port
+        uint16_t dst_port
+        uint8_t family
+        uint8_t has_ssrc
+        uint8_t clock_skew
+        uint8_t has_leg
+        uint8_t src[16]
+        uint8_t dst[16]
+    struct sf_chunk:
+        sf_chunk_identity identity
+        sf_slice call_id
+    struct sf_pool_sip:
+        uint64_t time_us
+        uint64_t arrival_us
+        uint8_t clock_skew
+    struct sf_arena_message:
+        sf_pool_sip record
+    c_bool sf_arena_next(sf_cursor *arena, sf_arena_message *out)
+    c_bool sf_chunk_open(const void *memory, size_t used, sf_chunk *out)
+
+
+cdef extern from "block.h" nogil:
+    enum:
+        SF_BLOCK_SKIPPABLE, SF_BLOCK_VERSION, SF_BLOCK_HEAD, SF_BLOCK_RAW_MAX, SF_BLOCK_FRAME_MAX
+        SF_BLOCK_AT_SKIPPABLE, SF_BLOCK_AT_SIZE, SF_BLOCK_AT_MAGIC, SF_BLOCK_AT_VERSION, SF_BLOCK_AT_KIND
+        SF_BLOCK_AT_TRANSFORM, SF_BLOCK_AT_FLAGS, SF_BLOCK_AT_RESERVED, SF_BLOCK_AT_RECORDS
+        SF_BLOCK_AT_RAW_LENGTH, SF_BLOCK_AT_FRAME_LENGTH, SF_BLOCK_AT_FRAME_CRC, SF_BLOCK_AT_CHUNK
+        SF_BLOCK_AT_T0, SF_BLOCK_AT_T1, SF_BLOCK_AT_HEADER_CRC
+    enum sf_block_status:
+        SF_BLOCK_OK
+        SF_BLOCK_NEWER
+    struct sf_block:
+        int64_t t0_us
+        int64_t t1_us
+        uint64_t chunk
+        uint32_t records
+        uint32_t raw_length
+        uint32_t frame_length
+        uint32_t frame_crc
+        uint8_t version
+        uint8_t kind
+        uint8_t transform
+        uint8_t flags
+    const char *sf_block_status_text(sf_block_status status)
+    uint8_t *sf_block_encode(const sf_block *block, uint8_t *dst)
+    sf_block_status sf_block_decode(sf_slice octets, sf_block *out)
+    sf_block_status sf_block_verify(const sf_block *block, sf_slice frame)
+    size_t sf_block_find(sf_slice octets, size_t start)
+    size_t sf_block_assembled(const sf_slice *frames, size_t count)
+    uint8_t *sf_block_assemble(sf_block *blocks, const sf_slice *frames, size_t count, uint64_t *offsets, uint8_t *dst)
+
+
+cdef extern from "columns.h" nogil:
+    struct sf_rtp_row:
+        pass
+    struct sf_columns:
+        sf_chunk_identity identity
+        sf_slice call_id
+        unsigned count
+        size_t data_length
+    size_t sf_columns_bound(size_t used)
+    size_t sf_columns_encode(const void *chunk, size_t used, unsigned count, uint8_t *dst, sf_block *block)
+    sf_block_status sf_columns_open(sf_slice content, sf_columns *out)
+    void sf_columns_decode(const sf_columns *columns, sf_rtp_row *rows, uint8_t *data)
+    int64_t sf_chunk_data_length(const void *chunk, size_t used, unsigned count)
+    c_bool sf_chunk_rows(
+        const void *chunk, size_t used, unsigned count, sf_rtp_row *rows, uint8_t *data, size_t data_length
+    )
+
+
+cdef extern from "messages.h" nogil:
+    struct sf_message_entry:
+        uint32_t source
+        uint32_t order
+        uint32_t position
+    struct sf_message:
+        int64_t time_us
+        int64_t arrival_us
+        uint32_t client_id
+        int32_t leg
+        uint16_t src_port
+        uint16_t dst_port
+        uint8_t family
+        c_bool has_leg
+        c_bool clock_skew
+        uint8_t src[16]
+        uint8_t dst[16]
+        sf_slice call_id
+        sf_slice payload
+        size_t next
+    size_t sf_messages_bound(size_t used)
+    size_t sf_messages_encode(
+        const void *arena, size_t used, unsigned count, sf_message_entry *entries, uint8_t *dst, sf_block *block
+    )
+    sf_block_status sf_message_read(sf_slice content, size_t position, sf_message *out)
+    c_bool sf_message_of_arena(const void *arena, size_t used, size_t position, sf_message *out)
+
+
+cdef extern from "pool.h" nogil:
+    enum sf_chunk_class:
+        SF_STREAM_CLASS
+        SF_SIP_CLASS
+    enum sf_chunk_state:
+        SF_FREE
+    enum:
+        SF_POOL_RECEIVERS
+        SF_POOL_NOTE_OCTETS
+        SF_SIP_CHUNK
+        SF_STREAM_CHUNK
+    struct sf_ledger:
+        uint64_t datagrams
+        uint64_t octets
+        uint64_t kernel_drops
+        uint64_t frames
+        uint64_t *taken
+        uint64_t clock_skew
+        uint64_t unidentified
+        uint64_t refused_datagrams
+        uint64_t *refused
+        uint64_t heartbeat_us
+    struct sf_chunk_desc:
+        uint64_t id
+        uint64_t fill
+        uint32_t state
+        uint32_t kind
+        int64_t filed_us
+    struct sf_pool_head:
+        uint64_t pending
+        uint64_t octets
+        uint32_t *chunks
+        uint32_t recorder_pid
+        sf_ledger *ledgers
+    struct sf_pool:
+        pass
+    sf_pool *sf_pool_open(const char *path, size_t octets, uint64_t epoch_us)
+    sf_pool *sf_pool_attach(const char *path)
+    sf_pool *sf_pool_free(sf_pool *pool)
+    sf_pool_head *sf_pool_head_of "sf_pool_head" (sf_pool *pool)
+    uint32_t sf_pool_chunks(const sf_pool *pool)
+    sf_chunk_desc *sf_pool_desc(sf_pool *pool, uint32_t chunk)
+    uint8_t *sf_pool_data(sf_pool *pool, uint32_t chunk)
+    uint64_t sf_pool_call_hash(const sf_pool *pool, sf_slice call_id)
+    unsigned sf_pool_take(sf_pool *pool, uint32_t *chunks, unsigned max, int timeout_ms)
+    void sf_pool_wake(sf_pool *pool)
+    void sf_pool_release(sf_pool *pool, uint32_t chunk)
+    unsigned sf_pool_recover(sf_pool *pool)
+    uint32_t sf_pool_free_chunks(sf_pool *pool, int kind)
+    uint32_t sf_pool_queued(sf_pool *pool)
+    uint64_t sf_pool_client_taken(const sf_pool *pool, uint32_t client_id)
+    c_bool sf_pool_write_note(sf_pool *pool, sf_slice note)
+    uint32_t sf_pool_read_note(const sf_pool *pool, uint8_t *dst)
+    size_t sf_pool_snapshot(sf_pool *pool, uint32_t chunk, uint64_t call_hash, uint8_t *dst, uint64_t *id,
+                            uint32_t *count)
+
+
+cdef extern from "facts.h" nogil:
+    struct sf_chunk_facts:
+        uint64_t id
+        uint32_t chunk
+        uint16_t call_id_length
+    c_bool sf_chunk_facts_of "sf_chunk_facts" (const uint8_t *chunk, size_t used, uint32_t count, sf_chunk_facts *out)
+
+
+cdef extern from "intake.h" nogil:
+    struct sf_intake_limits:
+        uint64_t flush_interval_us
+        uint64_t flush_count
+        c_bool media
+        c_bool trust_time
+    struct sf_intake:
+        pass
+    sf_intake *sf_intake_new(sf_pool *pool, unsigned slot, sf_intake_limits limits)
+    sf_intake *sf_intake_free(sf_intake *intake)
+    sf_ledger *sf_intake_ledger(sf_intake *intake)
+    void sf_intake_put(sf_intake *intake, const sf_packet *packets, unsigned count, uint64_t now_us)
+    void sf_intake_datagram(sf_intake *intake, sf_slice octets, uint64_t now_us)
+    void sf_intake_flush_batch(sf_intake *intake, uint64_t now_us)
+    void sf_intake_sweep(sf_intake *intake)
+    void sf_intake_drain(sf_intake *intake)
+
+
+cdef extern from "receiver.h" nogil:
+    struct sf_network:
+        uint8_t family
+        uint8_t bits
+        uint8_t ip[16]
+    struct sf_receiver:
+        pass
+    sf_receiver *sf_receiver_new(int fd, sf_intake *intake, const sf_network *networks, unsigned count)
+    sf_receiver *sf_receiver_free(sf_receiver *receiver)
+    int sf_receiver_run(sf_receiver *receiver)
+    void sf_receiver_stop(sf_receiver *receiver)
+    int sf_receive_buffer(int fd, int octets)
+
+
 # ---- media ----
 
 cdef extern from "mix.h" nogil:
@@ -105,3 +312,68 @@ cdef extern from "mix.h" nogil:
         int64_t start
     size_t sf_mix(const sf_placed *rows, size_t count, sf_slice data, int64_t start, int16_t *out, size_t frames,
                   size_t stride)
+
+
+# ---- load: talker.h, sender.h ----
+
+cdef extern from "talker.h" nogil:
+    enum:
+        SF_TALKER_HEAD
+        SF_TALKER_TAIL
+    struct sf_step:
+        uint8_t flags
+    struct sf_talker:
+        const uint8_t *audio
+        const sf_step *steps
+        uint64_t start_us
+        uint64_t capture_us
+        uint32_t count
+        uint32_t at
+        uint32_t loop
+        uint32_t position
+        uint32_t ssrc
+        uint32_t timestamp
+        uint32_t interval_us
+        uint16_t sequence
+        uint16_t samples
+        uint8_t payload_type
+        uint8_t event_type
+        uint8_t head_octets
+        uint8_t time_at
+        uint8_t head[124]
+    size_t sf_talker_size(const sf_talker *talker)
+    uint8_t *sf_talker_write(sf_talker *talker, uint8_t *dst)
+    uint64_t sf_talker_time(const sf_talker *talker)
+
+
+cdef extern from "sender.h" nogil:
+    enum:
+        SF_SENDER_BUDGET
+    struct sf_sender_settings:
+        int fd
+        c_bool single
+        uint32_t budget
+        uint32_t tick_us
+        double speed
+    struct sf_sent:
+        uint64_t sip
+        uint64_t rtp
+        uint64_t datagrams
+        uint64_t octets
+        uint64_t errors
+        uint64_t unsent
+        uint64_t ticks
+        uint64_t late_ticks
+        uint64_t worst_us
+        uint64_t cpu_ns
+        uint64_t wall_ns
+        int last_errno
+    struct sf_sender:
+        pass
+    sf_sender *sf_sender_new(const sf_sender_settings *settings)
+    sf_sender *sf_sender_free(sf_sender *sender)
+    c_bool sf_sender_add_talker(sf_sender *sender, const sf_talker *talker)
+    c_bool sf_sender_add_frame(sf_sender *sender, uint64_t due_us, sf_slice frame)
+    c_bool sf_sender_run(sf_sender *sender, uint64_t until_us)
+    size_t sf_sender_left(const sf_sender *sender)
+    const sf_sent *sf_sender_sent(const sf_sender *sender)

@@ -1,7 +1,9 @@
 """The typed face of the C core. Octets go in as bytes; what comes out is a copy."""
 
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from typing_extensions import Buffer
 
 # (kind, family, src, src_port, dst, dst_port, time_us, client_id, has_metadata, leg, call_id, payload)
 RawPacket = tuple[int, int, bytes, int, bytes, int, int, int, bool, int, bytes, bytes]
@@ -78,6 +80,174 @@ def crc32c(octets: bytes, crc: int = 0) -> int:
 def jump_node(call_id: bytes, nodes: int) -> int:
     """Pick the node of a Call-ID; -1 when there is none."""
 
+
+# --- blocks of data.raw ---
+
+BLOCK_HEAD_LENGTH: int  # octets of a block's header
+BLOCK_VERSION: int  # the version this program writes
+BLOCK_SKIPPABLE: int  # magic of the skippable frame that holds the header
+BLOCK_RAW_MAX: int  # octets of content beyond which a block is refused
+BLOCK_NEWER: int  # the status of a sound block of a later version
+BLOCK_FIELDS: dict[str, int]  # where each field of the header starts
+
+# call id, leg, client id, source address and port, destination address and port, SSRC, clock skew
+IdentityFields: TypeAlias = tuple[str, int | None, int, bytes, int, bytes, int, int | None, bool]
+# call id, capture and arrival time, source address and port, destination address and port, payload, leg, client id,
+# clock skew
+MessageFields: TypeAlias = tuple[str, int, int, bytes, int, bytes, int, bytes, int | None, int, bool]
+# version, kind, transform, flags, records, raw length, frame length, frame crc, chunk, t0, t1
+HeaderFields: TypeAlias = tuple[int, int, int, int, int, int, int, int, int, int, int]
+
+def block_status_text(status: int) -> str:
+    """Say in words what is wrong with a block."""
+
+def block_header_encode(head: Buffer) -> bytes:
+    """Write the header of one BLOCK_HEAD row. Raises ValueError when `head` is not one row."""
+
+def block_header_decode(octets: Buffer) -> tuple[int, HeaderFields | None]:
+    """Read and verify the header at the start of `octets`; gives a status, 0 when sound, and the fields then."""
+
+def block_verify(octets: Buffer) -> int:
+    """Hold the whole block at the start of `octets` against both its checksums; gives a status, 0 when sound."""
+
+def block_find(octets: Buffer, start: int = 0) -> int:
+    """Find the first sound block at or after `start`; gives len(octets) when there is none."""
+
+def blocks_assemble(heads: Buffer, frames: Sequence[Buffer]) -> tuple[bytes, bytes, bytes]:
+    """Join headers (BLOCK_HEAD rows) and zstd frames to blocks.
+
+    Gives the octets to append, the place of each block in them (u64 array), and the rows with frame_length, frame_crc
+    and version filled in. Raises ValueError when rows and frames are not as many, or a frame is too large.
+    """
+
+def columns_encode_batch(
+    pool: Buffer, offsets: Buffer, used: Buffer, counts: Buffer, chunks: Buffer
+) -> tuple[bytes, bytes, bytes, list[int]]:
+    """Encode chunks of pool memory, in one go and without the GIL.
+
+    Chunk i is `used[i]` (u32) octets at `offsets[i]` (u64) and holds `counts[i]` (u32) records; `chunks[i]` (u64) is
+    written to its header. Gives a buffer, its segments (u64 pairs for zstandard.BufferWithSegments), a BLOCK_HEAD row
+    for each, and the numbers of chunks that contradict themselves: these have neither segment nor row. The buffer is
+    longer than its segments. Raises ValueError when the arrays disagree or a chunk lies outside the pool.
+    """
+
+def columns_decode(content: Buffer) -> tuple[IdentityFields, bytes, bytes]:
+    """Rebuild the packets of a stream block; gives the stream, RTP_ROW rows and the packets' octets.
+
+    Raises ValueError when the content contradicts itself.
+    """
+
+def chunk_rows(memory: Buffer, count: int) -> tuple[IdentityFields, bytes, bytes]:
+    """Read the first `count` packets of a live chunk, `memory` being its used octets, as columns_decode gives them.
+
+    Raises ValueError when the chunk contradicts itself.
+    """
+
+def messages_encode(arena: Buffer, count: int) -> tuple[bytes, bytes, list[tuple[int, int, MessageFields]]]:
+    """Encode the first `count` SIP records of an arena, a call's together.
+
+    Gives the content, one BLOCK_HEAD row, and for each message in the order of the content its position, its number in
+    the arena, and its fields. Raises ValueError when the arena contradicts itself.
+    """
+
+def messages_decode_at(content: Buffer, position: int) -> MessageFields:
+    """Read the message at `position`. Raises ValueError when none can stand there."""
+
+def messages_decode_all(content: Buffer) -> list[tuple[int, MessageFields]]:
+    """Read all messages with their positions. Raises ValueError when the content contradicts itself."""
+
+def arena_messages(memory: Buffer, count: int) -> list[MessageFields]:
+    """Read the first `count` SIP records of live pool memory. Raises ValueError when it contradicts itself."""
+
+# ---- pool, intake, receiver ----
+
+class Pool:
+    """A pool of chunks in a shared-memory file (pool.h)."""
+
+    readonly: bool
+    @staticmethod
+    def open(path: str, octets: int, epoch_us: int) -> Pool:
+        """Make the pool, or take over the one that stands at `path`; raises OSError (EPROTO: another version)."""
+    @staticmethod
+    def attach(path: str) -> Pool:
+        """Map an existing pool read-only; raises OSError."""
+    def recover(self) -> int:
+        """Queue every chunk an earlier process left; gives how many."""
+    def take(self, most: int, timeout_ms: int) -> list[int]:
+        """Wait for full chunks of one class, SIP first; empty after the time or a wake."""
+    def wake(self) -> None:
+        """End every wait of `take`."""
+    def release(self, chunks: list[int]) -> None:
+        """Give committed chunks back."""
+    def is_sip(self, chunk: int) -> bool: ...
+    def chunk_id(self, chunk: int) -> int: ...
+    def octets_of(self, chunk: int) -> bytes:
+        """Copy what is published in a chunk."""
+    def count_of(self, chunk: int) -> int: ...
+    def encode_streams(self, chunks: list[int]) -> tuple[bytearray, bytearray, list[bytes], bytearray, bytearray]:
+        """Encode stream chunks: CHUNK_FACTS rows, BLOCK_HEAD rows, call ids, columns, (offset, length) u64 pairs.
+
+        A length of 0 marks a damaged chunk.
+        """
+    def free_chunks(self) -> tuple[int, int]:
+        """Count free chunks: streams, SIP."""
+    def total_chunks(self) -> tuple[int, int]: ...
+    def octets(self) -> int: ...
+    def pending(self) -> int:
+        """Count packets in chunks that are not free."""
+    def queued(self) -> int:
+        """Count full chunks that no encoder has taken."""
+    def client_taken(self, client_id: int) -> int: ...
+    def write_note(self, note: bytes) -> bool: ...
+    def read_note(self) -> bytes: ...
+    def ledger(self) -> tuple[dict[str, int], dict[str, int]]:
+        """Sum the counters of all receivers: totals by name, refusals by reason."""
+    def heartbeats(self) -> list[int]: ...
+    def live(self, call_id: bytes, sip: bool, streams: bool) -> list[tuple[bool, int, int, bytes]]:
+        """Copy the chunks that may hold a call: (is_sip, chunk id, count, octets) each."""
+
+class Intake:
+    """Puts packets into a pool (intake.h); one thread at a time."""
+
+    def __init__(
+        self, pool: Pool, slot: int, flush_interval_us: int, flush_count: int, media: bool, trust_time: bool
+    ) -> None: ...
+    def put(
+        self,
+        kind: int,
+        family: int,
+        src: bytes,
+        src_port: int,
+        dst: bytes,
+        dst_port: int,
+        time_us: int,
+        client_id: int,
+        call_id: bytes,
+        leg: int | None,
+        payload: bytes,
+        now_us: int,
+    ) -> None:
+        """Store one packet."""
+    def datagram(self, octets: bytes, now_us: int) -> None:
+        """Parse a SipFlow datagram and store its packets."""
+    def sweep(self) -> None: ...
+    def drain(self) -> None: ...
+
+class Receiver:
+    """Receives from a bound socket into an intake (receiver.h)."""
+
+    def __init__(self, fd: int, intake: Intake, networks: list[tuple[bytes, int]]) -> None: ...
+    def run(self) -> None:
+        """Receive until stopped, then drain; raises OSError."""
+    def stop(self) -> None: ...
+
+def receive_buffer(fd: int, octets: int) -> int:
+    """Ask for a receive buffer; gives what the kernel granted [octets]."""
+
+def arena_parts(memory: bytes, count: int) -> list[tuple[int, int, int]]:
+    """Give start, end and filing time of each record of an arena; raises ValueError when it contradicts itself."""
+
+
 # ---- media ----
 
 def mix_g711(rows: NDArray[np.uint8], data: bytes, start: int, out: NDArray[np.int16], channel: int) -> int:
@@ -86,3 +256,83 @@ def mix_g711(rows: NDArray[np.uint8], data: bytes, start: int, out: NDArray[np.i
     `rows` are the octets of PLACED rows (sipflow.media.placing) of one chunk, `data` is that chunk's, `out` is
     (samples, channels). Sums saturate. Gives the number of rows that do not lie in `data`.
     """
+
+
+# ---- load: talkers and the sender (talker.h, sender.h) ----
+
+TALKER_TAIL: int
+SENDER_BUDGET: int
+
+_Octets: TypeAlias = bytes | bytearray | memoryview | NDArray[Any]
+
+class Talker:
+    """One RTP stream to be spoken; borrows the octets of the bank and of the steps for as long as it lives."""
+
+    def __init__(
+        self,
+        head: bytes,
+        bank: _Octets,
+        start: int,
+        loop: int,
+        position: int,
+        *,
+        capture_us: int,
+        count: int,
+        ssrc: int,
+        timestamp: int,
+        sequence: int,
+        samples: int,
+        payload_type: int,
+        event_type: int = 101,
+        steps: _Octets | None = None,
+    ) -> None:
+        """Set up `count` packets of `samples` octets each.
+
+        `head` is a frame with an empty payload, `bank[start:]` holds a G.711 loop of `loop` octets and TALKER_TAIL
+        more, `steps` one record of 16 octets per packet (talker.h). Raises ValueError naming what does not fit.
+        """
+    def packets(self) -> list[tuple[int, bytes]]:
+        """Give every packet of the stream: capture time [us since the epoch] and the RTP packet."""
+
+class Sent(TypedDict):
+    """What a sender did so far (sender.h)."""
+
+    sip: int
+    rtp: int
+    datagrams: int
+    octets: int
+    errors: int
+    unsent: int
+    ticks: int
+    late_ticks: int
+    worst_us: int
+    cpu_ns: int
+    wall_ns: int
+    last_errno: int
+
+class Sender:
+    """Sends talkers and frames at their times through a connected UDP socket; one thread at a time."""
+
+    def __init__(
+        self,
+        fd: int,
+        origin_us: int,
+        *,
+        speed: float,
+        single: bool = False,
+        budget: int = ...,
+        tick_us: int = 1000,
+    ) -> None:
+        """Begin a clock that stands at `origin_us` (capture time) when run is first called; speed 0 is unpaced."""
+    def add_talker(self, talker: Talker) -> None:
+        """Take over a copy of a talker. Raises ValueError when it begins before the origin."""
+    def add_frame(self, time_us: int, frame: bytes) -> None:
+        """Send `frame` once, when the clock stands at `time_us`. Raises ValueError for a time before the origin."""
+    def run(self, until_us: int) -> None:
+        """Send until the clock stands at `until_us`; releases the GIL."""
+    @property
+    def left(self) -> int:
+        """Tell how many streams and frames are not done."""
+    @property
+    def sent(self) -> Sent:
+        """Tell what was sent so far."""

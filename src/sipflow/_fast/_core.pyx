@@ -4,9 +4,11 @@
 import os
 
 from cpython cimport array
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.errno cimport errno
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 import array
@@ -165,6 +167,654 @@ def jump_node(bytes call_id, int nodes):
     return sf_jump(slice_of(call_id), nodes)
 
 
+# --- blocks of data.raw ---
+
+BLOCK_HEAD_LENGTH = SF_BLOCK_HEAD
+BLOCK_VERSION = SF_BLOCK_VERSION
+BLOCK_SKIPPABLE = SF_BLOCK_SKIPPABLE
+BLOCK_RAW_MAX = SF_BLOCK_RAW_MAX
+BLOCK_NEWER = <int>SF_BLOCK_NEWER
+BLOCK_FIELDS = {
+    "skippable": SF_BLOCK_AT_SKIPPABLE,
+    "size": SF_BLOCK_AT_SIZE,
+    "magic": SF_BLOCK_AT_MAGIC,
+    "version": SF_BLOCK_AT_VERSION,
+    "kind": SF_BLOCK_AT_KIND,
+    "transform": SF_BLOCK_AT_TRANSFORM,
+    "flags": SF_BLOCK_AT_FLAGS,
+    "reserved": SF_BLOCK_AT_RESERVED,
+    "records": SF_BLOCK_AT_RECORDS,
+    "raw_length": SF_BLOCK_AT_RAW_LENGTH,
+    "frame_length": SF_BLOCK_AT_FRAME_LENGTH,
+    "frame_crc": SF_BLOCK_AT_FRAME_CRC,
+    "chunk": SF_BLOCK_AT_CHUNK,
+    "t0_us": SF_BLOCK_AT_T0,
+    "t1_us": SF_BLOCK_AT_T1,
+    "header_crc": SF_BLOCK_AT_HEADER_CRC,
+}
+
+
+cdef class Octets:
+    """Holds one Py_buffer for as long as the object lives."""
+
+    cdef Py_buffer view
+    cdef bint held
+
+    def __cinit__(self, source):
+        PyObject_GetBuffer(source, &self.view, PyBUF_SIMPLE)
+        self.held = True
+
+    def __dealloc__(self):
+        if self.held:
+            PyBuffer_Release(&self.view)
+
+    cdef const uint8_t *at(self) noexcept:
+        return <const uint8_t *>self.view.buf
+
+    cdef size_t length(self) noexcept:
+        return <size_t>self.view.len
+
+    cdef size_t items(self, size_t size, str name) except? 0:
+        if self.length() % size != 0:
+            raise ValueError(f"{name}: found {self.length()} octets; allowed: a multiple of {size}")
+        return self.length() // size
+
+
+cdef str text_of(sf_slice octets):
+    return octets.p[:octets.n].decode("utf-8", "replace")
+
+
+cdef bytes address_of(const uint8_t *ip, uint8_t family):
+    return ip[:16 if family == 6 else 4]
+
+
+cdef tuple identity_of(const sf_chunk_identity *identity, sf_slice call_id):
+    return (
+        text_of(call_id),
+        identity.leg if identity.has_leg else None,
+        identity.client_id,
+        address_of(identity.src, identity.family),
+        identity.src_port,
+        address_of(identity.dst, identity.family),
+        identity.dst_port,
+        identity.ssrc if identity.has_ssrc else None,
+        bool(identity.clock_skew),
+    )
+
+
+cdef tuple message_of(const sf_message *message):
+    return (
+        text_of(message.call_id),
+        message.time_us,
+        message.arrival_us,
+        address_of(message.src, message.family),
+        message.src_port,
+        address_of(message.dst, message.family),
+        message.dst_port,
+        message.payload.p[:message.payload.n],
+        message.leg if message.has_leg else None,
+        message.client_id,
+        bool(message.clock_skew),
+    )
+
+
+cdef ValueError refusal(sf_block_status status):
+    return ValueError(sf_block_status_text(status).decode())
+
+
+def block_status_text(int status):
+    return sf_block_status_text(<sf_block_status>status).decode()
+
+
+def block_header_encode(head):
+    cdef Octets source = Octets(head)
+    if source.length() != sizeof(sf_block):
+        raise ValueError(f"head: found {source.length()} octets; allowed: {sizeof(sf_block)}")
+    cdef uint8_t octets[SF_BLOCK_HEAD]
+    sf_block_encode(<const sf_block *>source.at(), octets)
+    return (<const uint8_t *>octets)[:SF_BLOCK_HEAD]
+
+
+def block_header_decode(octets):
+    cdef Octets source = Octets(octets)
+    cdef sf_block block
+    cdef sf_block_status status = sf_block_decode(sf_slice_of(source.at(), source.length()), &block)
+    if status != SF_BLOCK_OK:
+        return <int>status, None
+    return <int>status, (
+        block.version,
+        block.kind,
+        block.transform,
+        block.flags,
+        block.records,
+        block.raw_length,
+        block.frame_length,
+        block.frame_crc,
+        block.chunk,
+        block.t0_us,
+        block.t1_us,
+    )
+
+
+def block_verify(octets):
+    cdef Octets source = Octets(octets)
+    cdef sf_block block
+    cdef sf_slice whole = sf_slice_of(source.at(), source.length())
+    cdef sf_block_status status
+    with nogil:
+        status = sf_block_decode(whole, &block)
+        if status == SF_BLOCK_OK:
+            status = sf_block_verify(&block, sf_slice_of(whole.p + SF_BLOCK_HEAD, whole.n - SF_BLOCK_HEAD))
+    return <int>status
+
+
+def block_find(octets, size_t start=0):
+    cdef Octets source = Octets(octets)
+    cdef sf_slice whole = sf_slice_of(source.at(), source.length())
+    cdef size_t found
+    with nogil:
+        found = sf_block_find(whole, start)
+    return found
+
+
+def blocks_assemble(heads, frames):
+    cdef list views = [Octets(frame) for frame in frames]
+    cdef size_t count = len(views)
+    cdef Octets source = Octets(heads)
+    if source.items(sizeof(sf_block), "heads") != count:
+        raise ValueError(f"heads: found {source.length() // sizeof(sf_block)}; allowed: one for each of {count} frames")
+    cdef bytes filled = PyBytes_FromStringAndSize(<char *>source.at(), source.length())
+    cdef bytes offsets = PyBytes_FromStringAndSize(NULL, count * sizeof(uint64_t))
+    cdef sf_slice *slices = <sf_slice *>malloc((count + 1) * sizeof(sf_slice))
+    if slices is NULL:
+        raise MemoryError
+    cdef Octets view
+    cdef size_t i
+    cdef bytes out
+    cdef sf_block *blocks = <sf_block *>PyBytes_AS_STRING(filled)
+    cdef uint64_t *places = <uint64_t *>PyBytes_AS_STRING(offsets)
+    cdef uint8_t *dst
+    try:
+        for i in range(count):
+            view = views[i]
+            if view.length() > SF_BLOCK_FRAME_MAX:
+                raise ValueError(f"frame {i}: found {view.length()} octets; allowed: {SF_BLOCK_FRAME_MAX} or fewer")
+            slices[i] = sf_slice_of(view.at(), view.length())
+        out = PyBytes_FromStringAndSize(NULL, sf_block_assembled(slices, count))
+        dst = <uint8_t *>PyBytes_AS_STRING(out)
+        with nogil:
+            sf_block_assemble(blocks, slices, count, places, dst)
+    finally:
+        free(slices)
+    return out, offsets, filled
+
+
+def columns_encode_batch(pool, offsets, used, counts, chunks):
+    cdef Octets memory = Octets(pool)
+    cdef Octets at = Octets(offsets)
+    cdef Octets lengths = Octets(used)
+    cdef Octets records = Octets(counts)
+    cdef Octets ids = Octets(chunks)
+    cdef size_t count = at.items(sizeof(uint64_t), "offsets")
+    if (
+        lengths.items(sizeof(uint32_t), "used") != count
+        or records.items(sizeof(uint32_t), "counts") != count
+        or ids.items(sizeof(uint64_t), "chunks") != count
+    ):
+        raise ValueError(f"found {count} offsets; allowed: as many of used, counts and chunks")
+    cdef const uint64_t *starts = <const uint64_t *>at.at()
+    cdef const uint32_t *sizes = <const uint32_t *>lengths.at()
+    cdef const uint32_t *numbers = <const uint32_t *>records.at()
+    cdef const uint64_t *names = <const uint64_t *>ids.at()
+    cdef const uint8_t *base = memory.at()
+    cdef size_t pool_length = memory.length()
+    cdef size_t capacity = 0
+    cdef size_t i
+    for i in range(count):
+        if starts[i] > pool_length or pool_length - starts[i] < sizes[i]:
+            raise ValueError(f"chunk {i}: found octets {starts[i]} to {starts[i] + sizes[i]}; allowed: within the pool")
+        capacity += sf_columns_bound(sizes[i])
+    cdef bytes out = PyBytes_FromStringAndSize(NULL, capacity)
+    cdef bytes segments = PyBytes_FromStringAndSize(NULL, count * 2 * sizeof(uint64_t))
+    cdef bytes heads = PyBytes_FromStringAndSize(NULL, count * sizeof(sf_block))
+    cdef uint8_t *dst = <uint8_t *>PyBytes_AS_STRING(out)
+    cdef uint64_t *places = <uint64_t *>PyBytes_AS_STRING(segments)
+    cdef sf_block *blocks = <sf_block *>PyBytes_AS_STRING(heads)
+    cdef size_t position = 0
+    cdef size_t kept = 0
+    cdef size_t length
+    cdef list refused = []
+    with nogil:
+        for i in range(count):
+            length = sf_columns_encode(base + starts[i], sizes[i], numbers[i], dst + position, &blocks[kept])
+            if length == 0:
+                with gil:
+                    refused.append(i)
+                continue
+            blocks[kept].chunk = names[i]
+            places[2 * kept] = position
+            places[2 * kept + 1] = length
+            position += length
+            kept += 1
+    if refused:
+        segments = segments[:kept * 2 * sizeof(uint64_t)]
+        heads = heads[:kept * sizeof(sf_block)]
+    return out, segments, heads, refused
+
+
+def columns_decode(content):
+    cdef Octets source = Octets(content)
+    cdef sf_columns columns
+    cdef sf_block_status status = sf_columns_open(sf_slice_of(source.at(), source.length()), &columns)
+    if status != SF_BLOCK_OK:
+        raise refusal(status)
+    cdef bytes rows = PyBytes_FromStringAndSize(NULL, columns.count * sizeof(sf_rtp_row))
+    cdef bytes data = PyBytes_FromStringAndSize(NULL, columns.data_length)
+    cdef sf_rtp_row *row = <sf_rtp_row *>PyBytes_AS_STRING(rows)
+    cdef uint8_t *dst = <uint8_t *>PyBytes_AS_STRING(data)
+    with nogil:
+        sf_columns_decode(&columns, row, dst)
+    return identity_of(&columns.identity, columns.call_id), rows, data
+
+
+def chunk_rows(memory, unsigned count):
+    cdef Octets source = Octets(memory)
+    cdef sf_chunk chunk
+    cdef int64_t length = sf_chunk_data_length(source.at(), source.length(), count)
+    if length < 0 or not sf_chunk_open(source.at(), source.length(), &chunk):
+        raise ValueError(f"not a chunk of {count} records in {source.length()} octets")
+    cdef bytes rows = PyBytes_FromStringAndSize(NULL, count * sizeof(sf_rtp_row))
+    cdef bytes data = PyBytes_FromStringAndSize(NULL, length)
+    cdef sf_rtp_row *row = <sf_rtp_row *>PyBytes_AS_STRING(rows)
+    cdef uint8_t *dst = <uint8_t *>PyBytes_AS_STRING(data)
+    cdef const uint8_t *base = source.at()
+    cdef size_t used = source.length()
+    cdef bint sound
+    with nogil:
+        sound = sf_chunk_rows(base, used, count, row, dst, <size_t>length)
+    if not sound:
+        raise ValueError(f"a chunk of {count} records changed while it was read")
+    return identity_of(&chunk.identity, chunk.call_id), rows, data
+
+
+def messages_encode(arena, unsigned count):
+    cdef Octets source = Octets(arena)
+    cdef size_t used = source.length()
+    # A record takes more octets than its entry: an arena that cannot hold `count` is refused before memory is asked for.
+    if count > used // 72:
+        raise ValueError(f"not an arena of {count} messages in {used} octets")
+    cdef bytes entries = PyBytes_FromStringAndSize(NULL, count * sizeof(sf_message_entry))
+    cdef bytes out = PyBytes_FromStringAndSize(NULL, sf_messages_bound(used))
+    cdef sf_message_entry *places = <sf_message_entry *>PyBytes_AS_STRING(entries)
+    cdef uint8_t *dst = <uint8_t *>PyBytes_AS_STRING(out)
+    cdef const uint8_t *base = source.at()
+    cdef sf_block block
+    cdef size_t length
+    with nogil:
+        length = sf_messages_encode(base, used, count, places, dst, &block)
+    if length == 0 and count > 0:
+        raise ValueError(f"not an arena of {count} messages in {used} octets")
+    cdef sf_message message
+    cdef list index = []
+    cdef unsigned i
+    for i in range(count):
+        sf_message_read(sf_slice_of(dst, length), places[i].position, &message)
+        index.append((places[i].position, places[i].order, message_of(&message)))
+    return out[:length], (<const uint8_t *>&block)[:sizeof(sf_block)], index
+
+
+def messages_decode_at(content, size_t position):
+    cdef Octets source = Octets(content)
+    cdef sf_message message
+    cdef sf_block_status status = sf_message_read(sf_slice_of(source.at(), source.length()), position, &message)
+    if status != SF_BLOCK_OK:
+        raise refusal(status)
+    return message_of(&message)
+
+
+def messages_decode_all(content):
+    cdef Octets source = Octets(content)
+    cdef sf_slice octets = sf_slice_of(source.at(), source.length())
+    cdef sf_message message
+    cdef sf_block_status status
+    cdef size_t position = 0
+    cdef list found = []
+    while position < octets.n:
+        status = sf_message_read(octets, position, &message)
+        if status != SF_BLOCK_OK:
+            raise refusal(status)
+        found.append((position, message_of(&message)))
+        position = message.next
+    return found
+
+
+def arena_messages(memory, unsigned count):
+    cdef Octets source = Octets(memory)
+    cdef sf_message message
+    cdef size_t position = 0
+    cdef list found = []
+    cdef unsigned i
+    for i in range(count):
+        if not sf_message_of_arena(source.at(), source.length(), position, &message):
+            raise ValueError(f"not an arena of {count} messages in {source.length()} octets")
+        found.append(message_of(&message))
+        position = message.next
+    return found
+
+
+# ---- pool, intake, receiver ----
+
+cdef object _errno_error(str path):
+    return OSError(errno, os.strerror(errno), path)
+
+
+cdef class Pool:
+    """Owns one sf_pool; see _core.pyi."""
+
+    cdef sf_pool *pool
+    cdef bytearray scratch
+    cdef readonly bint readonly
+
+    def __cinit__(self):
+        self.pool = NULL
+
+    def __dealloc__(self):
+        self.pool = sf_pool_free(self.pool)
+
+    @staticmethod
+    def open(str path, size_t octets, uint64_t epoch_us):
+        cdef Pool self = Pool.__new__(Pool)
+        cdef bytes name = os.fsencode(path)
+        cdef const char *c_name = name
+        with nogil:
+            self.pool = sf_pool_open(c_name, octets, epoch_us)
+        if self.pool is NULL:
+            raise _errno_error(path)
+        return self
+
+    @staticmethod
+    def attach(str path):
+        cdef Pool self = Pool.__new__(Pool)
+        cdef bytes name = os.fsencode(path)
+        cdef const char *c_name = name
+        with nogil:
+            self.pool = sf_pool_attach(c_name)
+        if self.pool is NULL:
+            raise _errno_error(path)
+        self.readonly = True
+        self.scratch = bytearray(SF_SIP_CHUNK)
+        return self
+
+    def recover(self):
+        return sf_pool_recover(self.pool)
+
+    def take(self, unsigned most, int timeout_ms):
+        cdef array.array chunks = array.array("I", bytes(4 * most))
+        cdef uint32_t *at = <uint32_t *>chunks.data.as_uints
+        cdef unsigned n
+        with nogil:
+            n = sf_pool_take(self.pool, at, most, timeout_ms)
+        return chunks[:n].tolist()
+
+    def wake(self):
+        sf_pool_wake(self.pool)
+
+    def release(self, list chunks):
+        cdef uint32_t chunk
+        for chunk in chunks:
+            if chunk >= sf_pool_chunks(self.pool):
+                raise IndexError(chunk)
+            sf_pool_release(self.pool, chunk)
+
+    def is_sip(self, uint32_t chunk):
+        if chunk >= sf_pool_chunks(self.pool):
+            raise IndexError(chunk)
+        return sf_pool_desc(self.pool, chunk).kind == SF_SIP_CLASS
+
+    def chunk_id(self, uint32_t chunk):
+        if chunk >= sf_pool_chunks(self.pool):
+            raise IndexError(chunk)
+        return sf_pool_desc(self.pool, chunk).id
+
+    def octets_of(self, uint32_t chunk):
+        if chunk >= sf_pool_chunks(self.pool):
+            raise IndexError(chunk)
+        cdef uint64_t fill = sf_pool_desc(self.pool, chunk).fill
+        return (<const char *>sf_pool_data(self.pool, chunk))[:<uint32_t>fill]
+
+    def count_of(self, uint32_t chunk):
+        if chunk >= sf_pool_chunks(self.pool):
+            raise IndexError(chunk)
+        return <uint32_t>(sf_pool_desc(self.pool, chunk).fill >> 32)
+
+    def encode_streams(self, list chunks):
+        cdef size_t n = len(chunks)
+        cdef array.array wanted = array.array("I", chunks)
+        cdef uint32_t *chunk = <uint32_t *>wanted.data.as_uints
+        cdef bytearray facts = PyByteArray_FromStringAndSize(NULL, n * sizeof(sf_chunk_facts))
+        cdef bytearray heads = PyByteArray_FromStringAndSize(NULL, n * sizeof(sf_block))
+        cdef bytearray spans = PyByteArray_FromStringAndSize(NULL, n * 16)
+        cdef sf_chunk_facts *fact = <sf_chunk_facts *>PyByteArray_AS_STRING(facts)
+        cdef sf_block *head = <sf_block *>PyByteArray_AS_STRING(heads)
+        cdef uint64_t *span = <uint64_t *>PyByteArray_AS_STRING(spans)
+        cdef size_t bound = 0, i, at = 0, used
+        cdef uint64_t fill
+        for i in range(n):
+            if chunk[i] >= sf_pool_chunks(self.pool):
+                raise IndexError(chunk[i])
+            bound += sf_columns_bound(<uint32_t>sf_pool_desc(self.pool, chunk[i]).fill)
+        cdef bytearray out = PyByteArray_FromStringAndSize(NULL, bound)
+        cdef uint8_t *dst = <uint8_t *>PyByteArray_AS_STRING(out)
+        with nogil:
+            memset(head, 0, n * sizeof(sf_block))
+            for i in range(n):
+                fill = sf_pool_desc(self.pool, chunk[i]).fill
+                used = 0
+                if sf_chunk_facts_of(sf_pool_data(self.pool, chunk[i]), <uint32_t>fill, <uint32_t>(fill >> 32),
+                                     &fact[i]):
+                    used = sf_columns_encode(sf_pool_data(self.pool, chunk[i]), <uint32_t>fill,
+                                             <uint32_t>(fill >> 32), dst + at, &head[i])
+                fact[i].id = head[i].chunk = sf_pool_desc(self.pool, chunk[i]).id
+                fact[i].chunk = chunk[i]
+                span[2 * i] = at
+                span[2 * i + 1] = used
+                at += used
+        ids = [
+            PyBytes_FromStringAndSize(
+                <const char *>sf_pool_data(self.pool, chunk[i]) + sizeof(sf_chunk_identity),
+                fact[i].call_id_length if span[2 * i + 1] > 0 else 0,
+            )
+            for i in range(n)
+        ]
+        return facts, heads, ids, out, spans
+
+    def free_chunks(self):
+        return (sf_pool_free_chunks(self.pool, SF_STREAM_CLASS), sf_pool_free_chunks(self.pool, SF_SIP_CLASS))
+
+    def total_chunks(self):
+        cdef sf_pool_head *head = sf_pool_head_of(self.pool)
+        return (head.chunks[<int>SF_STREAM_CLASS], head.chunks[<int>SF_SIP_CLASS])
+
+    def octets(self):
+        return sf_pool_head_of(self.pool).octets
+
+    def pending(self):
+        return sf_pool_head_of(self.pool).pending
+
+    def queued(self):
+        return sf_pool_queued(self.pool)
+
+    def client_taken(self, uint32_t client_id):
+        return sf_pool_client_taken(self.pool, client_id)
+
+    def write_note(self, bytes note):
+        return sf_pool_write_note(self.pool, sf_slice_of(<const char *>note, len(note)))
+
+    def read_note(self):
+        cdef bytearray note = bytearray(SF_POOL_NOTE_OCTETS)
+        cdef uint8_t *dst = <uint8_t *>PyByteArray_AS_STRING(note)
+        cdef uint32_t n
+        with nogil:
+            n = sf_pool_read_note(self.pool, dst)
+        return bytes(note[:n])
+
+    def ledger(self):
+        """Sums the ledgers of all receivers."""
+        cdef sf_pool_head *head = sf_pool_head_of(self.pool)
+        cdef sf_ledger *one
+        cdef int i, reason
+        names = ("datagrams", "octets", "kernel_drops", "frames", "sip", "rtp", "clock_skew", "unidentified",
+                 "refused_datagrams")
+        sums = dict.fromkeys(names, 0)
+        refused = {(<bytes>sf_status_name(<sf_status>reason)).decode(): 0 for reason in range(1, SF_STATUS_COUNT)}
+        for i in range(SF_POOL_RECEIVERS):
+            one = &head.ledgers[i]
+            values = (one.datagrams, one.octets, one.kernel_drops, one.frames, one.taken[0], one.taken[1],
+                      one.clock_skew, one.unidentified, one.refused_datagrams)
+            for name, value in zip(names, values):
+                sums[name] += value
+            for reason in range(1, SF_STATUS_COUNT):
+                refused[(<bytes>sf_status_name(<sf_status>reason)).decode()] += one.refused[reason]
+        return sums, refused
+
+    def heartbeats(self):
+        cdef sf_pool_head *head = sf_pool_head_of(self.pool)
+        cdef int i
+        return [head.ledgers[i].heartbeat_us for i in range(SF_POOL_RECEIVERS) if head.ledgers[i].heartbeat_us]
+
+    def live(self, bytes call_id, bint sip, bint streams):
+        """Copies the chunks that may hold a call: (is_sip, chunk id, count, octets) each."""
+        cdef uint64_t call_hash = sf_pool_call_hash(self.pool, sf_slice_of(<const char *>call_id, len(call_id)))
+        cdef bytearray scratch = self.scratch
+        cdef uint8_t *dst = <uint8_t *>PyByteArray_AS_STRING(scratch)
+        cdef uint32_t chunk, count, total = sf_pool_chunks(self.pool)
+        cdef uint64_t id
+        cdef size_t used
+        cdef c_bool is_sip
+        found = []
+        chunk = 0
+        while chunk < total:
+            used = 0
+            with nogil:
+                while chunk < total and used == 0:
+                    is_sip = sf_pool_desc(self.pool, chunk).kind == SF_SIP_CLASS
+                    if (is_sip and sip) or (not is_sip and streams):
+                        used = sf_pool_snapshot(self.pool, chunk, call_hash, dst, &id, &count)
+                    chunk += 1
+            if used > 0:
+                found.append((bool(is_sip), id, count, bytes(scratch[:used])))
+        return found
+
+
+cdef class Intake:
+    """Owns one sf_intake; see _core.pyi."""
+
+    cdef sf_intake *intake
+    cdef Pool pool
+
+    def __cinit__(self, Pool pool, unsigned slot, uint64_t flush_interval_us, uint64_t flush_count, bint media,
+                  bint trust_time):
+        cdef sf_intake_limits limits
+        limits.flush_interval_us = flush_interval_us
+        limits.flush_count = flush_count
+        limits.media = media
+        limits.trust_time = trust_time
+        self.pool = pool
+        self.intake = sf_intake_new(pool.pool, slot, limits)
+        if self.intake is NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        self.intake = sf_intake_free(self.intake)
+
+    def put(self, int kind, int family, bytes src, int src_port, bytes dst, int dst_port, uint64_t time_us,
+            uint32_t client_id, bytes call_id, leg, bytes payload, uint64_t now_us):
+        cdef sf_packet packet
+        cdef size_t octets = 16 if family == 6 else 4
+        if len(src) != octets or len(dst) != octets:
+            raise ValueError(f"family {family} takes addresses of {octets} octets")
+        memset(&packet, 0, sizeof(packet))
+        packet.time_us = time_us
+        packet.client_id = client_id
+        packet.leg = 0 if leg is None else leg
+        packet.kind = kind
+        packet.family = family
+        packet.has_metadata = leg is not None or len(call_id) > 0
+        packet.src_port = src_port
+        packet.dst_port = dst_port
+        memcpy(packet.src, <const char *>src, octets)
+        memcpy(packet.dst, <const char *>dst, octets)
+        packet.call_id = sf_slice_of(<const char *>call_id, len(call_id))
+        packet.payload = sf_slice_of(<const char *>payload, len(payload))
+        sf_intake_put(self.intake, &packet, 1, now_us)
+
+    def datagram(self, bytes octets, uint64_t now_us):
+        sf_intake_datagram(self.intake, sf_slice_of(<const char *>octets, len(octets)), now_us)
+        sf_intake_flush_batch(self.intake, now_us)
+
+    def sweep(self):
+        sf_intake_sweep(self.intake)
+
+    def drain(self):
+        sf_intake_drain(self.intake)
+
+
+cdef class Receiver:
+    """Owns one sf_receiver; see _core.pyi."""
+
+    cdef sf_receiver *receiver
+    cdef Intake intake
+
+    def __cinit__(self, int fd, Intake intake, list networks):
+        cdef size_t n = len(networks), i
+        cdef bytearray table = bytearray((n + 1) * sizeof(sf_network))
+        cdef sf_network *network = <sf_network *>PyByteArray_AS_STRING(table)
+        cdef bytes ip
+        for i in range(n):
+            ip = networks[i][0]
+            network[i].family = 6 if len(ip) == 16 else 4
+            network[i].bits = networks[i][1]
+            memcpy(network[i].ip, <const char *>ip, len(ip))
+        self.intake = intake
+        self.receiver = sf_receiver_new(fd, intake.intake, network, n)
+        if self.receiver is NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        self.receiver = sf_receiver_free(self.receiver)
+
+    def run(self):
+        cdef int result
+        with nogil:
+            result = sf_receiver_run(self.receiver)
+        if result < 0:
+            raise OSError(-result, os.strerror(-result))
+
+    def stop(self):
+        sf_receiver_stop(self.receiver)
+
+
+def receive_buffer(int fd, int octets):
+    return sf_receive_buffer(fd, octets)
+
+
+def arena_parts(bytes memory, unsigned count):
+    """Gives (start, end, filing time) of each record."""
+    cdef sf_cursor arena = sf_cursor_of(PyBytes_AS_STRING(memory), len(memory))
+    cdef const uint8_t *base = arena.p
+    cdef const uint8_t *before
+    cdef sf_arena_message message
+    cdef unsigned i
+    found = []
+    for i in range(count):
+        before = arena.p
+        if not sf_arena_next(&arena, &message):
+            raise ValueError(f"not an arena of {count} messages in {len(memory)} octets")
+        filed = message.record.arrival_us if message.record.clock_skew else message.record.time_us
+        found.append((before - base, arena.p - base, <int64_t>filed))
+    return found
+
+
 # ---- media ----
 
 def mix_g711(const uint8_t[::1] rows not None, bytes data not None, int64_t start, int16_t[:, ::1] out not None,
@@ -182,3 +832,133 @@ def mix_g711(const uint8_t[::1] rows not None, bytes data not None, int64_t star
         refused = sf_mix(<const sf_placed *>&rows[0], count, octets, start, &out[0, channel], out.shape[0],
                          out.shape[1])
     return refused
+
+
+# ---- load: talkers and the sender ----
+
+TALKER_TAIL = SF_TALKER_TAIL
+SENDER_BUDGET = SF_SENDER_BUDGET
+
+
+cdef class Talker:
+    cdef sf_talker state
+    cdef const uint8_t[::1] bank
+    cdef const uint8_t[::1] script
+
+    def __cinit__(self, bytes head, const uint8_t[::1] bank, size_t start, uint32_t loop, uint32_t position, *,
+                  uint64_t capture_us, uint32_t count, uint32_t ssrc, uint32_t timestamp, uint16_t sequence,
+                  uint16_t samples, uint8_t payload_type, uint8_t event_type=101, const uint8_t[::1] steps=None):
+        # What follows the capture time in a frame of version 3: client id, metadata, payload length.
+        cdef size_t length = len(head)
+        if length < 37 or length - 4 > SF_TALKER_HEAD:
+            raise ValueError(f"frame head: found {length} octets; allowed: 37 to {SF_TALKER_HEAD + 4}")
+        if loop == 0 or start > <size_t>bank.shape[0] or <size_t>bank.shape[0] - start < <size_t>loop + SF_TALKER_TAIL:
+            raise ValueError(f"audio: found {loop} samples at {start} of {bank.shape[0]}; a tail must follow them")
+        if samples == 0 or samples > SF_TALKER_TAIL:
+            raise ValueError(f"samples per packet: found {samples}; allowed: 1 to {SF_TALKER_TAIL}")
+        if steps is not None and <size_t>steps.shape[0] < <size_t>count * sizeof(sf_step):
+            raise ValueError(f"steps: found {steps.shape[0]} octets for {count} packets of {sizeof(sf_step)} each")
+        memset(&self.state, 0, sizeof(self.state))
+        self.bank = bank
+        self.script = steps
+        self.state.audio = &bank[start]
+        if steps is not None and count > 0:
+            self.state.steps = <const sf_step *>&steps[0]
+        self.state.capture_us = capture_us
+        self.state.count = count
+        self.state.loop = loop
+        self.state.position = position
+        self.state.ssrc = ssrc
+        self.state.timestamp = timestamp
+        self.state.interval_us = samples * 125
+        self.state.sequence = sequence
+        self.state.samples = samples
+        self.state.payload_type = payload_type
+        self.state.event_type = event_type
+        self.state.head_octets = <uint8_t>(length - 4)
+        self.state.time_at = 17 if head[4] == 4 else 41
+        memcpy(self.state.head, PyBytes_AS_STRING(head), length - 4)
+
+    def packets(self):
+        cdef sf_talker t = self.state
+        cdef uint8_t frame[1024]
+        cdef uint8_t *end
+        cdef uint64_t time_us
+        cdef size_t before = t.head_octets + 4
+        out = []
+        while t.at < t.count:
+            time_us = sf_talker_time(&t)
+            end = sf_talker_write(&t, frame)
+            out.append((time_us, PyBytes_FromStringAndSize(<char *>frame + before, end - frame - before)))
+        return out
+
+
+cdef class Sender:
+    cdef sf_sender *it
+    cdef uint64_t origin_us
+    cdef bint running
+    cdef list banks
+
+    def __cinit__(self, int fd, uint64_t origin_us, *, double speed, bint single=False,
+                  uint32_t budget=SF_SENDER_BUDGET, uint32_t tick_us=1000):
+        cdef sf_sender_settings settings
+        if not 0 <= speed <= 1e6:
+            raise ValueError(f"speed: found {speed}; allowed: 0 (unpaced) to 1000000")
+        if not 64 <= budget <= 65507:
+            raise ValueError(f"budget: found {budget}; allowed: 64 to 65507 octets")
+        if not 100 <= tick_us <= 1000000:
+            raise ValueError(f"tick_us: found {tick_us}; allowed: 100 to 1000000")
+        settings.fd = fd
+        settings.single = single
+        settings.budget = budget
+        settings.tick_us = tick_us
+        settings.speed = speed
+        self.origin_us = origin_us
+        self.banks = []
+        self.it = sf_sender_new(&settings)
+        if self.it == NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        sf_sender_free(self.it)
+
+    cdef uint64_t due(self, uint64_t time_us) except? 0:
+        if self.running:
+            raise RuntimeError("the sender is running in another thread")
+        if time_us < self.origin_us:
+            raise ValueError(f"time: found {time_us}; allowed: {self.origin_us} or later")
+        return time_us - self.origin_us
+
+    def add_talker(self, Talker talker not None):
+        cdef sf_talker state = talker.state
+        state.start_us = self.due(state.capture_us)
+        if not any(bank is talker.bank.base for bank in self.banks):
+            self.banks.append(talker.bank.base)
+        if not sf_sender_add_talker(self.it, &state):
+            raise MemoryError
+
+    def add_frame(self, uint64_t time_us, bytes frame not None):
+        if len(frame) + 9 > 65507:
+            raise ValueError(f"frame: found {len(frame)} octets; allowed: up to 65498")
+        if not sf_sender_add_frame(self.it, self.due(time_us), slice_of(frame)):
+            raise MemoryError
+
+    def run(self, uint64_t until_us):
+        cdef uint64_t until = self.due(until_us)
+        cdef bint fine
+        self.running = True
+        try:
+            with nogil:
+                fine = sf_sender_run(self.it, until)
+        finally:
+            self.running = False
+        if not fine:
+            raise MemoryError
+
+    @property
+    def left(self):
+        return sf_sender_left(self.it)
+
+    @property
+    def sent(self):
+        return sf_sender_sent(self.it)[0]

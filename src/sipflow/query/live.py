@@ -5,7 +5,8 @@ from pathlib import Path
 from sipflow._fast import Pool
 from sipflow.query.parts import Listed, bounds
 from sipflow.query.window import Window
-from sipflow.storage.block import live_chunk, live_messages
+from sipflow.storage.block import live_chunk
+from sipflow.storage.record import live_messages
 from sipflow.storage.store import pool_path
 from sipflow.wire.dialog import CallDigest, digest_of
 from sipflow.wire.packet import Chunk, Message
@@ -41,11 +42,11 @@ class LivePool:
             return []
         low, high = bounds(window)
         found = []
-        for _, chunk_id, _, octets in pool.live(b"", sip=True, streams=False):
+        for _, chunk_id, count, octets in pool.live(b"", sip=True, streams=False):
             found += [
                 (chunk_id, message)
-                for message in live_messages(octets, call_id)
-                if low <= message.time_us <= high
+                for message in live_messages(octets, count)
+                if low <= message.time_us <= high and call_id in (None, message.call_id)
             ]
         return found
 
@@ -58,7 +59,7 @@ class LivePool:
         found = []
         for _, chunk_id, count, octets in pool.live(call_id.encode(), sip=False, streams=True):
             chunk = live_chunk(octets, count)
-            if chunk is not None and chunk.key.call_id == call_id:
+            if chunk.key.call_id == call_id:
                 times = chunk.rows["time_us"]
                 if times.min() <= high and times.max() >= low:
                     found.append((chunk_id, chunk))

@@ -4,13 +4,13 @@ import os
 import sqlite3
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sipflow.errors import DamagedBlock, StorageError
+from sipflow.errors import DamagedBlock, NewerFormat, StorageError
 from sipflow.query.answer import Criteria
 from sipflow.query.window import Window
-from sipflow.storage.block import message_at, read_block, read_chunk
-from sipflow.storage.bucket import connect, read_digest
+from sipflow.storage.block import Block, read_block
+from sipflow.storage.index import connect, read_digest
 from sipflow.storage.layout import DATA, DATABASE
 from sipflow.wire.dialog import CallDigest
 from sipflow.wire.packet import Chunk, Message
@@ -54,7 +54,7 @@ class OpenPart:
         self._index.close()
         os.close(self._data)
 
-    def _rows(self, statement: str, values: Sequence[object]) -> list[tuple[object, ...]]:
+    def _rows(self, statement: str, values: Sequence[object]) -> list[Any]:
         try:
             return self._index.execute(statement, values).fetchall()
         except sqlite3.Error as error:
@@ -71,21 +71,21 @@ class OpenPart:
             [call_id, *bounds(window)],
         )
         found: list[Message] = []
-        contents: dict[int, bytes | None] = {}
-        for block, position, _ in rows:
-            if block not in contents:
-                contents[block] = self._content(block, damage)  # type: ignore[index, arg-type]
-            content = contents[block]  # type: ignore[index]
-            if content is not None:
-                message = message_at(content, position, self._data_path, block)  # type: ignore[arg-type]
+        blocks: dict[int, Block | None] = {}
+        for offset, position, _ in rows:
+            if offset not in blocks:
+                blocks[offset] = self._block(offset, damage)
+            block = blocks[offset]
+            if block is not None:
+                message = block.message_at(position)
                 if message.call_id == call_id:
                     found.append(message)
-        return found, {row[2] for row in rows}  # type: ignore[misc]
+        return found, {row[2] for row in rows}
 
-    def _content(self, offset: int, damage: list[str]) -> bytes | None:
+    def _block(self, offset: int, damage: list[str]) -> Block | None:
         try:
-            return read_block(self._data, offset, self._data_path)[1]
-        except DamagedBlock as error:
+            return read_block(self._data, offset, self._data_path)
+        except (DamagedBlock, NewerFormat) as error:
             damage.append(str(error))
             return None
 
@@ -99,15 +99,13 @@ class OpenPart:
             [call_id, high, low],
         )
         found = []
-        for block, _ in rows:
-            try:
-                chunk = read_chunk(self._data, block, self._data_path)  # type: ignore[arg-type]
-            except DamagedBlock as error:
-                damage.append(str(error))
-                continue
-            if chunk.key.call_id == call_id:
-                found.append(chunk)
-        return found, {row[1] for row in rows}  # type: ignore[misc]
+        for offset, _ in rows:
+            block = self._block(offset, damage)
+            if block is not None:
+                chunk = block.chunk()
+                if chunk.key.call_id == call_id:
+                    found.append(chunk)
+        return found, {row[1] for row in rows}
 
     def chunk_ids(self, call_id: str) -> set[int]:
         """Tell which pool chunks the packets of a call came from."""
@@ -117,7 +115,7 @@ class OpenPart:
             "JOIN blocks b ON b.offset = m.block WHERE c.call_id = ?1",
             [call_id],
         )
-        return {row[0] for row in rows}  # type: ignore[misc]
+        return {row[0] for row in rows}
 
     def call(self, call_id: str) -> Listed | None:
         """Give what this part knows of a call."""
@@ -132,16 +130,17 @@ class OpenPart:
     def newest(self, criteria: Criteria, before: tuple[int, str] | None, limit: int) -> list[Listed]:
         """List calls, newest first, that began before the cursor and fit the window and the parties."""
         low, high = bounds(criteria.window)
-        clauses, values = ["last_us >= ?", "first_us <= ?"], [low, high]
+        clauses = ["last_us >= ?", "first_us <= ?"]
+        values: list[object] = [low, high]
         if before is not None:
             clauses.append("(first_us, call_id) < (?, ?)")
-            values += before  # type: ignore[arg-type]
+            values += before
         if criteria.call_id is not None:
             clauses.append("call_id = ?")
-            values.append(criteria.call_id)  # type: ignore[arg-type]
+            values.append(criteria.call_id)
         if criteria.user is not None:
             clauses.append("(from_user GLOB ? OR to_user GLOB ?)")
-            values += [glob(criteria.user)] * 2  # type: ignore[list-item]
+            values += [glob(criteria.user)] * 2
         where = f"WHERE {' AND '.join(clauses)} ORDER BY first_us DESC, call_id DESC LIMIT {limit}"
         return self._list(where, values)
 
@@ -149,7 +148,7 @@ class OpenPart:
         rows = self._rows(f"SELECT id, {_DIGEST} FROM call_meta {where}", values)
         return [self._listed(row) for row in rows]
 
-    def _listed(self, row: tuple[object, ...]) -> Listed:
+    def _listed(self, row: Sequence[Any]) -> Listed:
         streams = self._rows(
             "SELECT leg, src, dst, ssrc, sum(packets) FROM media_msgs WHERE call = ? GROUP BY leg, src, dst, ssrc",
             [row[0]],
@@ -157,12 +156,12 @@ class OpenPart:
         bounds_us = self._rows("SELECT min(t0_us), max(t1_us) FROM media_msgs WHERE call = ?", [row[0]])[0]
         digest = read_digest(row[1:])
         if bounds_us[0] is not None:
-            digest.first_us = min(digest.first_us, bounds_us[0])  # type: ignore[type-var]
-            digest.last_us = max(digest.last_us, bounds_us[1])  # type: ignore[type-var]
+            digest.first_us = min(digest.first_us, bounds_us[0])
+            digest.last_us = max(digest.last_us, bounds_us[1])
         return Listed(
             digest,
-            sum(stream[4] for stream in streams),  # type: ignore[misc]
-            frozenset(stream[:4] for stream in streams if stream[3] is not None),  # type: ignore[misc]
+            sum(stream[4] for stream in streams),
+            frozenset(stream[:4] for stream in streams if stream[3] is not None),
         )
 
 

@@ -2,106 +2,12 @@
 
 import os
 import sqlite3
-from collections.abc import Iterable, Sequence
-from importlib import resources
+from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
 
-from sipflow.errors import NewerFormat, StorageError
+from sipflow.errors import StorageError
+from sipflow.storage.index import Index, Portion, Totals
 from sipflow.storage.layout import DATA, DATABASE
-from sipflow.wire.dialog import CallDigest
-
-SCHEMA_VERSION = 1
-_CACHED_CALLS = 50_000  # about 60 MB: the calls of some minutes at the highest rates
-_PAGE_CACHE_KIB = 16_384
-_ROWS = "id, " + ", ".join(CallDigest.__struct_fields__)
-
-
-class BlockRow(NamedTuple):
-    """A block as the index lists it; `offset` counts from the start of the batch until it is committed."""
-
-    offset: int
-    length: int
-    kind: int
-    records: int
-    t0_us: int
-    t1_us: int
-    chunk: int
-
-
-class SipRow(NamedTuple):
-    """A SIP message as the index lists it; `block` counts like BlockRow.offset."""
-
-    call_id: str
-    t0_us: int
-    src: str
-    dst: str
-    method: str
-    status: int | None
-    cseq: int | None
-    block: int
-    position: int
-
-
-class MediaRow(NamedTuple):
-    """A chunk of a media stream as the index lists it; `block` counts like BlockRow.offset."""
-
-    call_id: str
-    t0_us: int
-    t1_us: int
-    leg: int
-    src: str
-    dst: str
-    ssrc: int | None
-    payload_type: int | None
-    packets: int
-    lost: int
-    jitter_us: int | None
-    first_seq: int | None
-    last_seq: int | None
-    block: int
-
-
-class Portion(NamedTuple):
-    """Blocks ready to be appended, and everything the index will say of them."""
-
-    data: bytes
-    blocks: Sequence[BlockRow]
-    sip: Sequence[SipRow]
-    media: Sequence[MediaRow]
-    calls: Sequence[CallDigest]
-
-
-class Totals(NamedTuple):
-    """What a bucket holds: numbers of calls, SIP messages and RTP packets, first and last time, octets on disk."""
-
-    calls: int
-    sip_messages: int
-    rtp_packets: int
-    t0_us: int | None
-    t1_us: int | None
-    octets: int
-
-
-def connect(database: Path, *, readonly: bool, immutable: bool = False) -> sqlite3.Connection:
-    """Open an index, checking that this version can read it. Raises NewerFormat or StorageError."""
-    mode = "ro" if readonly else "rwc"
-    uri = f"{database.resolve().as_uri()}?mode={mode}{'&immutable=1' if immutable else ''}"
-    try:
-        connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=5.0)
-    except sqlite3.Error as error:
-        raise StorageError("open", database, str(error)) from None
-    try:
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-    except sqlite3.Error as error:
-        connection.close()
-        raise StorageError("open", database, str(error)) from None
-    if version > SCHEMA_VERSION:
-        connection.close()
-        raise NewerFormat(
-            "open", database, f"index version {version} was written by a later sipflow; this one reads {SCHEMA_VERSION}"
-        )
-    return connection
 
 
 class Bucket:
@@ -116,37 +22,24 @@ class Bucket:
         except OSError as error:
             raise StorageError("open", directory, error.strerror or str(error)) from None
         try:
-            self._index = self._open_index(directory / DATABASE)
+            self._index = Index(directory / DATABASE)
             self.end = self._cut_unknown_tail()
+        except sqlite3.Error as error:
+            os.close(self._file)
+            raise StorageError("open", directory / DATABASE, str(error)) from None
         except BaseException:
             os.close(self._file)
             raise
-        self._ids: dict[str, int] = {}
-        self._digests: dict[str, CallDigest] = {}
-
-    def _open_index(self, database: Path) -> sqlite3.Connection:
-        os.close(os.open(database, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        index = connect(database, readonly=False)
-        index.execute("PRAGMA journal_mode = WAL")
-        # The pool holds every packet until its transaction is done: a crash of the process loses nothing even so.
-        index.execute("PRAGMA synchronous = NORMAL")
-        index.execute(f"PRAGMA cache_size = -{_PAGE_CACHE_KIB}")
-        index.execute("PRAGMA temp_store = MEMORY")
-        if index.execute("PRAGMA user_version").fetchone()[0] == 0:
-            schema = resources.files("sipflow.storage").joinpath("schema.sql").read_text("utf-8")
-            index.executescript(f"BEGIN IMMEDIATE; {schema} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
-        return index
 
     def _cut_unknown_tail(self) -> int:
-        end: int = self._index.execute("SELECT coalesce(max(offset + length), 0) FROM blocks").fetchone()[0]
-        size = os.fstat(self._file).st_size
-        if size > end:
+        end = self._index.end_of_blocks()
+        if os.fstat(self._file).st_size > end:
             os.ftruncate(self._file, end)
         return end
 
     def known_chunks(self) -> set[int]:
         """Tell which pool chunks are committed here, so that a replay takes each exactly once."""
-        return {row[0] for row in self._index.execute("SELECT chunk FROM blocks WHERE chunk <> 0")}
+        return self._index.chunks()
 
     def append(self, portions: Iterable[Portion]) -> None:
         """Append blocks and commit their rows: all of them or, on StorageError, none.
@@ -161,9 +54,8 @@ class Bucket:
                 starts.append(end)
                 self._write(portion.data, end)
                 end += len(portion.data)
-            self._commit(portions, starts)
+            self._index.commit(portions, starts)
         except (OSError, sqlite3.Error) as error:
-            self._forget_uncommitted()
             raise StorageError("append", self.directory, getattr(error, "strerror", None) or str(error)) from None
         self.end = end
 
@@ -174,115 +66,20 @@ class Bucket:
             view = view[written:]
             offset += written
 
-    def _commit(self, portions: Sequence[Portion], starts: Sequence[int]) -> None:
-        index = self._index
-        index.execute("BEGIN IMMEDIATE")
-        self._store_calls(portions)
-        ids = self._ids
-        for portion, start in zip(portions, starts, strict=True):
-            index.executemany(
-                "INSERT INTO blocks VALUES (?, ?, ?, ?, ?, ?, ?)",
-                [(row.offset + start, *row[1:]) for row in portion.blocks],
-            )
-            index.executemany(
-                "INSERT INTO sip_msgs VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [(ids[row[0]], *row[1:7], row.block + start, row.position) for row in portion.sip],
-            )
-            index.executemany(
-                "INSERT INTO media_msgs VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [(ids[row[0]], *row[1:13], row.block + start) for row in portion.media],
-            )
-        index.execute("COMMIT")
-        while len(self._ids) > _CACHED_CALLS:
-            self._ids.pop(next(iter(self._ids)))
-        while len(self._digests) > _CACHED_CALLS:
-            self._digests.pop(next(iter(self._digests)))
-
-    def _store_calls(self, portions: Sequence[Portion]) -> None:
-        fresh: dict[str, CallDigest] = {}
-        for portion in portions:
-            for digest in portion.calls:
-                known = fresh.get(digest.call_id)
-                if known is None:
-                    # A copy: the portion must stay as it is in case the transaction fails and is tried again.
-                    fresh[digest.call_id] = CallDigest(*(getattr(digest, f) for f in CallDigest.__struct_fields__))
-                else:
-                    known.merge(digest)
-        media_only: dict[str, tuple[int, int]] = {}
-        for portion in portions:
-            for row in portion.media:
-                if row.call_id not in fresh and row.call_id not in self._ids:
-                    first, last = media_only.get(row.call_id, (row.t0_us, row.t1_us))
-                    media_only[row.call_id] = (min(first, row.t0_us), max(last, row.t1_us))
-        self._load([call_id for call_id in (*fresh, *media_only) if call_id not in self._digests])
-        for call_id, digest in fresh.items():
-            known = self._digests.pop(call_id, None)
-            if known is not None:
-                merged = CallDigest(*(getattr(known, f) for f in CallDigest.__struct_fields__))
-                merged.merge(digest)
-                digest = merged
-            self._digests[call_id] = digest
-        for call_id, (first, last) in media_only.items():
-            if call_id not in self._ids:
-                fresh[call_id] = CallDigest(call_id, first, last)
-        names = ", ".join(CallDigest.__struct_fields__)
-        marks = ", ".join("?" * len(CallDigest.__struct_fields__))
-        updates = ", ".join(f"{f} = excluded.{f}" for f in CallDigest.__struct_fields__ if f != "call_id")
-        statement = (
-            f"INSERT INTO call_meta ({names}) VALUES ({marks}) ON CONFLICT (call_id) DO UPDATE SET {updates} "
-            "RETURNING id"
-        )
-        for call_id in fresh:
-            digest = self._digests.get(call_id, fresh[call_id])
-            row = self._index.execute(statement, [getattr(digest, f) for f in CallDigest.__struct_fields__]).fetchone()
-            self._ids[call_id] = row[0]
-
-    def _load(self, call_ids: Sequence[str]) -> None:
-        for call_id in call_ids:
-            row = self._index.execute(f"SELECT {_ROWS} FROM call_meta WHERE call_id = ?", [call_id]).fetchone()
-            if row is not None:
-                self._ids[call_id] = row[0]
-                self._digests[call_id] = read_digest(row[1:])
-
-    def _forget_uncommitted(self) -> None:
-        # Ids given out inside the failed transaction would be handed to other calls by the next one.
-        self._ids.clear()
-        self._digests.clear()
-        if self._index.in_transaction:
-            self._index.execute("ROLLBACK")
-
     def totals(self) -> Totals:
         """Count what the bucket holds."""
-        one = self._index.execute
-        calls = one("SELECT count(*) FROM call_meta").fetchone()[0]
-        t0, t1 = one("SELECT min(t0_us), max(t1_us) FROM blocks").fetchone()
-        sip, rtp = one(
-            "SELECT coalesce(sum(records) FILTER (WHERE kind = 1), 0), "
-            "coalesce(sum(records) FILTER (WHERE kind = 2), 0) FROM blocks"
-        ).fetchone()
-        octets = self.end + (self.directory / DATABASE).stat().st_size
-        return Totals(calls, sip, rtp, t0, t1, octets)
+        return self._index.totals()
 
-    def call_ids(self) -> Iterable[str]:
+    def call_ids(self) -> list[str]:
         """List the Call-IDs of the bucket."""
-        return (row[0] for row in self._index.execute("SELECT call_id FROM call_meta"))
+        return self._index.call_ids()
 
     def seal(self) -> None:
-        """Finish the call summaries, fold the write-ahead log in, sync, and make both files read-only."""
+        """Complete the index, sync, and make both files read-only; the bucket is closed then."""
         try:
-            self._index.execute(
-                "UPDATE call_meta SET rtp_packets = m.packets, rtp_streams = m.streams, "
-                "first_us = min(first_us, coalesce(m.t0, first_us)), last_us = max(last_us, coalesce(m.t1, last_us)) "
-                "FROM (SELECT c.id, coalesce(sum(s.packets), 0) AS packets, count(s.ssrc) AS streams, "
-                "min(s.t0) AS t0, max(s.t1) AS t1 FROM call_meta c LEFT JOIN "
-                "(SELECT call, leg, src, dst, ssrc, sum(packets) AS packets, min(t0_us) AS t0, max(t1_us) AS t1 "
-                "FROM media_msgs GROUP BY call, leg, src, dst, ssrc) s ON s.call = c.id GROUP BY c.id) m "
-                "WHERE m.id = call_meta.id"
-            )
-            self._index.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            self._index.execute("PRAGMA journal_mode = DELETE")
+            self._index.seal()
             os.fsync(self._file)
-            self.close()
+            os.close(self._file)
             for name in (DATA, DATABASE):
                 (self.directory / name).chmod(0o400)
         except (OSError, sqlite3.Error) as error:
@@ -292,10 +89,3 @@ class Bucket:
         """Close the files; a bucket that is not sealed is opened again later."""
         self._index.close()
         os.close(self._file)
-
-
-def read_digest(row: Sequence[object]) -> CallDigest:
-    """Make a digest of the call_meta columns named like its fields, in their order."""
-    digest = CallDigest(*row)  # type: ignore[arg-type]  # the schema fixes the column types
-    digest.begins = bool(digest.begins)
-    return digest

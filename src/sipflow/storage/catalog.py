@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sipflow.errors import NewerFormat, StorageError
-from sipflow.storage.bucket import Totals
+from sipflow.storage.index import Totals
 from sipflow.storage.layout import CATALOG, DATABASE, ENDLESS, PART, Period, directory_of, find_buckets, period_at
 
 
@@ -46,6 +46,7 @@ class Part(NamedTuple):
     start_us: int
     end_us: int
     state: str
+    owner: int
     t0_us: int | None
     t1_us: int | None
     calls: int | None

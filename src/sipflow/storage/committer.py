@@ -10,9 +10,10 @@ from pathlib import Path
 from sipflow._fast import Pool
 from sipflow.clock import SECOND_US, now_us
 from sipflow.errors import StorageError
-from sipflow.storage.bucket import Bucket, Portion
+from sipflow.storage.bucket import Bucket
 from sipflow.storage.catalog import Catalog, Part
 from sipflow.storage.encoder import Encoded
+from sipflow.storage.index import Portion
 from sipflow.storage.layout import ENDLESS, Period
 
 LOG = logging.getLogger("sipflow.storage")
@@ -23,6 +24,8 @@ _BATCH_OCTETS = 1 << 20
 _GATHER_SECONDS = 0.05
 _RETRY_SECONDS = (0.2, 1.0, 5.0)
 _OPEN_BUCKETS = 8
+# Parts of earlier runs are sealed once a replay has had time to complete them.
+_LEFTOVERS_AFTER_US = 10 * SECOND_US
 
 
 class Committed:
@@ -32,6 +35,7 @@ class Committed:
         """Start at nothing."""
         self.sip_messages = 0
         self.rtp_packets = 0
+        self.media_rows = 0
         self.blocks = 0
         self.octets = 0
         self.commits = 0
@@ -44,13 +48,20 @@ class Committed:
 class Committer:
     """Commits what the encoders hand over, in the order it comes; seals buckets whose time is over."""
 
-    def __init__(self, root: Path, pool: Pool, owner: int = 0, clock: Callable[[], int] = now_us) -> None:
-        """Take charge of the buckets under `root`; `owner` is 0 for the recorder, a process id for an import."""
+    def __init__(
+        self, root: Path, pool: Pool, owner: int = 0, grace_us: int = 0, clock: Callable[[], int] = now_us
+    ) -> None:
+        """Take charge of the buckets under `root`; `owner` is 0 for the recorder, a process id for an import.
+
+        A bucket is sealed `grace_us` or a minute after its period and its last packet, whichever is longer.
+        """
         self._catalog = Catalog(root)
         self._root = root
         self._pool = pool
         self._owner = owner
         self._clock = clock
+        self._grace_us = max(GRACE_US, 2 * grace_us)
+        self._leftovers_due_us = clock() + _LEFTOVERS_AFTER_US
         self._buckets: dict[Period, tuple[Part, Bucket, int]] = {}
         self._queue: queue.Queue[Encoded | None] = queue.Queue(maxsize=64)
         self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
@@ -142,6 +153,7 @@ class Committer:
         self.committed.fault = ""
         for encoded in batch:
             self._pool.release(encoded.chunks)
+            self.committed.media_rows += sum(len(portion.media) for _, portion in encoded.portions)
             self.committed.sip_messages += encoded.sip_messages
             self.committed.rtp_packets += encoded.rtp_packets
             self.committed.damaged_chunks += encoded.damaged
@@ -170,15 +182,17 @@ class Committer:
             return  # an import seals once, at its end
         now = self._clock()
         for period, (part, bucket, written_us) in list(self._buckets.items()):
-            if period != ENDLESS and period.end_us + GRACE_US < now and written_us + GRACE_US < now:
+            if period != ENDLESS and max(period.end_us, written_us) + self._grace_us < now:
                 del self._buckets[period]
                 self._seal(part, bucket)
+        if now >= self._leftovers_due_us:
+            self._leftovers_due_us = now + self._grace_us
+            self._seal_leftovers(now)
 
-    def seal_leftovers(self) -> None:
-        """Seal the parts of earlier runs whose time is over; called before the thread starts."""
-        now = self._clock()
+    def _seal_leftovers(self, now: int) -> None:
         for part in self._catalog.open_parts():
-            if part.end_us + GRACE_US < now and Period((part.start_us, part.end_us)) not in self._buckets:
+            period = Period((part.start_us, part.end_us))
+            if part.owner == 0 and period.end_us + self._grace_us < now and period not in self._buckets:
                 try:
                     bucket = Bucket(self._root / part.path)
                 except StorageError as error:
@@ -188,7 +202,7 @@ class Committer:
 
     def _seal(self, part: Part, bucket: Bucket) -> None:
         try:
-            totals, call_ids = bucket.totals(), list(bucket.call_ids())
+            totals, call_ids = bucket.totals(), bucket.call_ids()
             bucket.seal()
             self._catalog.sealed(part, totals, call_ids)
         except StorageError as error:

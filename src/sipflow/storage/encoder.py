@@ -1,31 +1,23 @@
 """Full chunks of the pool into blocks and index rows."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 import zstandard
+from numpy.typing import NDArray
 
-from sipflow._fast import (
-    BLOCK_HEAD,
-    CHUNK_FACTS,
-    Pool,
-    assemble_blocks,
-    messages_encode,
-)
-from sipflow.storage.bucket import BlockRow, MediaRow, Portion, SipRow
+from sipflow._fast import Pool, arena_parts, blocks_assemble, messages_encode
+from sipflow.storage.block import BLOCK_HEAD
+from sipflow.storage.index import BlockRow, Portion, SipRow
+from sipflow.storage.facts import CHUNK_FACTS, media_rows
 from sipflow.storage.layout import Period, Subdirs, period_of
 from sipflow.wire.dialog import CallDigest, digest_of
 from sipflow.wire.endpoint import Endpoint, from_packed
 from sipflow.wire.sip import parse_head
 
-MESSAGES = 1
-STREAM = 2
-COMPANDED = 1
-CLOCK_SKEW = 1
-
-# Measured (bench/packet.py): after the companded delta higher levels cost CPU and gain nothing on audio.
+# Measured (bench/packet.py): behind the companded delta higher levels cost CPU and gain nothing on audio.
 AUDIO_LEVEL = 1
 SIP_LEVEL = 3
 
@@ -52,8 +44,8 @@ class Encoder:
         self._pool = pool
         self._subdirs = subdirs
         self._is_known = is_known
-        self._audio = zstandard.ZstdCompressor(level=AUDIO_LEVEL, write_content_size=True)
-        self._sip = zstandard.ZstdCompressor(level=SIP_LEVEL, write_content_size=True)
+        self._audio = zstandard.ZstdCompressor(level=AUDIO_LEVEL)
+        self._sip = zstandard.ZstdCompressor(level=SIP_LEVEL)
 
     def encode(self, chunks: list[int]) -> Encoded:
         """Encode chunks of one class, as `Pool.take` hands them out."""
@@ -62,79 +54,96 @@ class Encoder:
         return self._encode_streams(chunks)
 
     def _encode_streams(self, chunks: list[int]) -> Encoded:
-        raw_facts, ids, octets, segments = self._pool.encode_streams(chunks)
+        raw_facts, raw_heads, ids, octets, raw_spans = self._pool.encode_streams(chunks)
         facts = np.frombuffer(raw_facts, CHUNK_FACTS)
-        spans = np.frombuffer(segments, np.uint64).reshape(-1, 2)
-        sound = spans[:, 1] > 0
-        damaged = int(len(chunks) - sound.sum())
-        periods = _periods(facts["filed_us"].tolist(), self._subdirs)
+        heads = np.frombuffer(raw_heads, BLOCK_HEAD)
+        spans = np.frombuffer(raw_spans, np.uint64).reshape(-1, 2)
         by_period: dict[Period, list[int]] = {}
-        for at, period in enumerate(periods):
-            if sound[at] and not self._is_known(period, int(facts["id"][at])):
+        damaged = 0
+        for at, (filed_us, chunk_id, length) in enumerate(
+            zip(facts["filed_us"].tolist(), facts["id"].tolist(), spans[:, 1].tolist(), strict=True)
+        ):
+            period = period_of(filed_us, self._subdirs)
+            if length == 0:
+                damaged += 1
+            elif not self._is_known(period, chunk_id):
                 by_period.setdefault(period, []).append(at)
-        portions = [
-            (period, self._stream_portion(facts[at], [ids[i] for i in at], octets, spans[at]))
-            for period, at in by_period.items()
-        ]
-        packets = sum(block.records for _, portion in portions for block in portion.blocks)
+        portions = []
+        packets = 0
+        for period, some in by_period.items():
+            frames = self._audio.multi_compress_to_buffer(
+                zstandard.BufferWithSegments(octets, spans[some].tobytes()), threads=0
+            )
+            data, offsets, filled = _assemble(heads[some], [frames[i] for i in range(len(frames))])
+            call_ids = [ids[at].decode("utf-8", "replace") for at in some]
+            blocks = _block_rows(filled, offsets, len(data))
+            portions.append((period, Portion(data, blocks, [], media_rows(facts[some], call_ids, offsets), [])))
+            packets += int(heads["records"][some].sum())
         return Encoded(portions, chunks, 0, packets, damaged)
-
-    def _stream_portion(
-        self, facts: "np.ndarray[tuple[int], np.dtype[np.void]]", ids: Sequence[bytes], octets: bytearray,
-        spans: "np.ndarray[tuple[int, int], np.dtype[np.uint64]]",
-    ) -> Portion:
-        frames = self._audio.multi_compress_to_buffer(
-            zstandard.BufferWithSegments(octets, spans.tobytes()), threads=0
-        )
-        heads = np.zeros(len(facts), BLOCK_HEAD)
-        heads["t0_us"], heads["t1_us"], heads["chunk"] = facts["t0_us"], facts["t1_us"], facts["id"]
-        heads["records"], heads["raw_length"] = facts["packets"], spans[:, 1]
-        heads["kind"], heads["transform"] = STREAM, COMPANDED
-        heads["flags"] = np.where(facts["clock_skew"] != 0, CLOCK_SKEW, 0)
-        data, offsets = assemble_blocks(heads, list(frames))
-        blocks = block_rows(heads, offsets, len(data))
-        media = [
-            media_row(fact, call_id.decode("utf-8", "replace"), block.offset)
-            for fact, call_id, block in zip(facts, ids, blocks, strict=True)
-        ]
-        return Portion(data, blocks, [], media, [])
 
     def _encode_sip(self, chunks: list[int]) -> Encoded:
         portions = []
         messages = damaged = 0
         for chunk in chunks:
-            chunk_id = self._pool.chunk_id(chunk)
-            arena = self._pool.octets_of(chunk)
-            for period, some in split_arena(arena, self._subdirs):
-                if self._is_known(period, chunk_id):
-                    continue
-                portion = self._sip_portion(some, chunk_id)
-                messages += len(portion.sip)
-                portions.append((period, portion))
+            chunk_id, count = self._pool.chunk_id(chunk), self._pool.count_of(chunk)
+            try:
+                parts = list(self._by_period(self._pool.octets_of(chunk), count))
+            except ValueError:
+                damaged += 1
+                continue
+            for period, arena, some in parts:
+                if not self._is_known(period, chunk_id):
+                    portions.append((period, self._sip_portion(arena, some, chunk_id)))
+                    messages += some
         return Encoded(portions, chunks, messages, 0, damaged)
 
-    def _sip_portion(self, arena: bytes, chunk_id: int) -> Portion:
-        content, entries = messages_encode(arena)
-        heads = np.zeros(1, BLOCK_HEAD)
-        filed = [entry.arrival_us if entry.clock_skew else entry.time_us for entry in entries]
-        heads["t0_us"], heads["t1_us"], heads["chunk"] = min(filed), max(filed), chunk_id
-        heads["records"], heads["raw_length"], heads["kind"] = len(entries), len(content), MESSAGES
-        data, offsets = assemble_blocks(heads, [self._sip.compress(content)])
+    def _by_period(self, arena: bytes, count: int) -> Iterator[tuple[Period, bytes, int]]:
+        """Split an arena by period; nearly always it is of one. Raises ValueError when it contradicts itself."""
+        spans: dict[Period, list[tuple[int, int]]] = {}
+        for start, end, filed_us in arena_parts(arena, count):
+            spans.setdefault(period_of(filed_us, self._subdirs), []).append((start, end))
+        if len(spans) == 1:
+            yield next(iter(spans)), arena, count
+            return
+        for period, some in spans.items():
+            yield period, b"".join(arena[start:end] for start, end in some), len(some)
+
+    def _sip_portion(self, arena: bytes, count: int, chunk_id: int) -> Portion:
+        content, raw_head, entries = messages_encode(arena, count)
+        heads = np.frombuffer(bytearray(raw_head), BLOCK_HEAD)
+        heads["chunk"] = chunk_id
+        data, offsets, filled = _assemble(heads, [self._sip.compress(content)])
         rows = []
         calls: dict[str, CallDigest] = {}
-        for entry, filed_us in zip(entries, filed, strict=True):
-            call_id = entry.call_id.decode("utf-8", "replace")
-            head = parse_head(entry.payload)
-            src, dst = endpoint(entry.src, entry.src_port), endpoint(entry.dst, entry.dst_port)
+        for position, _, (call_id, time_us, arrival_us, src, sport, dst, dport, payload, _, _, skew) in entries:
+            head = parse_head(payload)
+            source, target = _endpoint(src, sport), _endpoint(dst, dport)
+            method = head.method if head.is_request else head.cseq_method
             rows.append(
-                SipRow(
-                    call_id, entry.time_us, str(src), str(dst), head.method or head.cseq_method, head.status,
-                    head.cseq, 0, entry.position,
-                )
+                SipRow(call_id, time_us, str(source), str(target), method, head.status, head.cseq, 0, position)
             )
-            digest = digest_of(call_id, head, filed_us, src, dst)
+            digest = digest_of(call_id, head, arrival_us if skew else time_us, source, target)
             if call_id in calls:
                 calls[call_id].merge(digest)
             else:
                 calls[call_id] = digest
-        return Portion(data, block_rows(heads, offsets, len(data)), rows, [], list(calls.values()))
+        return Portion(data, _block_rows(filled, offsets, len(data)), rows, [], list(calls.values()))
+
+
+def _assemble(heads: NDArray[np.void], frames: Sequence[object]) -> tuple[bytes, list[int], NDArray[np.void]]:
+    data, places, filled = blocks_assemble(heads.tobytes(), frames)
+    return data, np.frombuffer(places, np.uint64).tolist(), np.frombuffer(filled, BLOCK_HEAD)
+
+
+def _block_rows(heads: NDArray[np.void], offsets: Sequence[int], total: int) -> list[BlockRow]:
+    ends = [*offsets[1:], total]
+    columns = (heads[name].tolist() for name in ("kind", "records", "t0_us", "t1_us", "chunk"))
+    return [
+        BlockRow(start, end - start, *values)
+        for start, end, *values in zip(offsets, ends, *columns, strict=True)
+    ]
+
+
+@lru_cache(maxsize=65536)
+def _endpoint(packed: bytes, port: int) -> Endpoint:
+    return from_packed(packed, port)

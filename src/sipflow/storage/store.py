@@ -65,10 +65,11 @@ def pool_path(root: Path) -> Path | None:
     return link.resolve() if link.exists() else None
 
 
-def open_pool(root: Path, size_mb: int | None) -> Pool:
+def open_pool(root: Path, size_mb: int | None, place: Path | None = None) -> Pool:
     """Open the pool of a root, taking over what an earlier process left in it. Raises StorageError.
 
-    A new one is made in shared memory when that has the room, else under the root; ROOT/.pool/pool leads to it.
+    A new one is made in the directory `place`, else in shared memory when that has the room, else under the root;
+    ROOT/.pool/pool leads to it.
     """
     directory = root / POOL_DIRECTORY
     link = directory / "pool"
@@ -83,9 +84,9 @@ def open_pool(root: Path, size_mb: int | None) -> Pool:
             del pool
             standing.unlink()
         link.unlink(missing_ok=True)
-        room = os.statvfs(_SHM) if _SHM.is_dir() else None
-        if room is not None and room.f_bavail * room.f_frsize > octets + octets // 10:
-            target = _SHM / f"sipflow-{os.getpid()}-{now_us():x}"
+        directory = place or _roomy_memory(octets)
+        if directory is not None:
+            target = directory / f"sipflow-{os.getpid()}-{now_us():x}"
             pool = Pool.open(str(target), octets, now_us())
             link.symlink_to(target)
         else:
@@ -100,6 +101,11 @@ def open_pool(root: Path, size_mb: int | None) -> Pool:
     return pool
 
 
+def _roomy_memory(octets: int) -> Path | None:
+    room = os.statvfs(_SHM) if _SHM.is_dir() else None
+    return _SHM if room is not None and room.f_bavail * room.f_frsize > octets + octets // 10 else None
+
+
 def _has_work(pool: Pool) -> bool:
     return pool.free_chunks() != pool.total_chunks()
 
@@ -107,11 +113,13 @@ def _has_work(pool: Pool) -> bool:
 class Store:
     """Pool, encoder threads and committer of one data root."""
 
-    def __init__(self, root: Path, pool: Pool, subdirs: Subdirs, *, encoders: int = 2, owner: int = 0) -> None:
+    def __init__(
+        self, root: Path, pool: Pool, subdirs: Subdirs, *, encoders: int = 2, owner: int = 0, grace_us: int = 0
+    ) -> None:
         """Join the parts over an open pool; nothing runs yet."""
         self.pool = pool
         self._subdirs = subdirs
-        self._committer = Committer(root, pool, owner)
+        self._committer = Committer(root, pool, owner, grace_us)
         self._known: dict[Period, set[int]] = {}
         self._encoders = [
             threading.Thread(target=self._encode, name=f"encoder-{n}", daemon=True) for n in range(encoders)
@@ -124,8 +132,6 @@ class Store:
         found = self.pool.recover()
         if found:
             self._known = self._committer.known_chunks()
-        else:
-            self._committer.seal_leftovers()
         self._committer.start()
         for thread in self._encoders:
             thread.start()

@@ -43,9 +43,7 @@ def decode_datagram(octets: bytes) -> Parsed:
 
 def encode_packet(packet: Packet, version: int = 3) -> bytes:
     """Write one frame. Addresses of mixed family are both written as IPv6, the odd one mapped (RFC 4291, 2.5.5.2)."""
-    src, dst = packet.src, packet.dst
-    if src.family != dst.family:
-        src, dst = _mapped(src), _mapped(dst)
+    src, dst = same_family(packet.src, packet.dst)
     return encode_frame(
         version, packet.kind, src.family, src.packed, src.port, dst.packed, dst.port, packet.time_us,
         packet.client_id, packet.call_id.encode(), packet.leg, packet.payload,
@@ -57,6 +55,11 @@ def encode_batch(frames: Iterable[bytes]) -> bytes:
     listed = list(frames)
     body = b"".join(len(frame).to_bytes(4, "big") + frame for frame in listed)
     return BATCH_HEAD + len(listed).to_bytes(2, "big") + body
+
+
+def same_family(src: Endpoint, dst: Endpoint) -> tuple[Endpoint, Endpoint]:
+    """Bring two ends to one family, as a frame has only one: an odd IPv4 address becomes a mapped IPv6 one."""
+    return (src, dst) if src.family == dst.family else (_mapped(src), _mapped(dst))
 
 
 def _mapped(end: Endpoint) -> Endpoint:

@@ -1,0 +1,82 @@
+"""What happens in a call, and how often."""
+
+import enum
+import random
+from dataclasses import dataclass
+
+from sipflow.errors import ConfigError
+
+
+class Scenario(enum.StrEnum):
+    """The course of one call."""
+
+    ANSWERED = "answered"
+    BUSY = "busy"
+    UNANSWERED = "unanswered"
+    CHALLENGED = "challenged"
+    EARLY_MEDIA = "early-media"
+    ONE_WAY = "one-way"
+    LOSSY = "lossy"
+    DIGITS = "digits"
+    REGISTER = "register"
+    OPTIONS = "options"
+
+    @property
+    def talks(self) -> bool:
+        """Tell whether the call is answered and has media."""
+        return self in _TALKING
+
+
+_TALKING = frozenset(
+    {
+        Scenario.ANSWERED,
+        Scenario.CHALLENGED,
+        Scenario.EARLY_MEDIA,
+        Scenario.ONE_WAY,
+        Scenario.LOSSY,
+        Scenario.DIGITS,
+    }
+)
+
+
+@dataclass(frozen=True)
+class Mix:
+    """Scenarios and their weights, which need not sum to anything."""
+
+    weights: tuple[tuple[Scenario, float], ...]
+
+    @classmethod
+    def parse(cls, text: str) -> "Mix":
+        """Read "mix", a scenario's name, or a list such as answered=70,busy=30. Raises ConfigError."""
+        if text == "mix":
+            return USUAL
+        weights = []
+        for part in text.split(","):
+            name, equals, weight = part.strip().partition("=")
+            try:
+                weights.append((Scenario(name), float(weight) if equals else 1.0))
+            except ValueError:
+                raise ConfigError("scenario", part, f"mix, or NAME[=WEIGHT],… of {', '.join(Scenario)}") from None
+        if not all(0 <= weight < 1e9 for _, weight in weights) or sum(weight for _, weight in weights) <= 0:
+            raise ConfigError("scenario", text, "weights of 0 or more, one of them above 0")
+        return cls(tuple(weights))
+
+    def draw(self, rng: random.Random) -> Scenario:
+        """Pick one scenario by its weight."""
+        return rng.choices([s for s, _ in self.weights], [w for _, w in self.weights])[0]
+
+
+USUAL = Mix(
+    (
+        (Scenario.ANSWERED, 55),
+        (Scenario.BUSY, 8),
+        (Scenario.UNANSWERED, 8),
+        (Scenario.CHALLENGED, 8),
+        (Scenario.EARLY_MEDIA, 5),
+        (Scenario.ONE_WAY, 2),
+        (Scenario.LOSSY, 4),
+        (Scenario.DIGITS, 4),
+        (Scenario.REGISTER, 4),
+        (Scenario.OPTIONS, 2),
+    )
+)

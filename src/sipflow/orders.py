@@ -1,0 +1,17 @@
+"""What the recorder tells its reader, in one line of JSON on standard input."""
+
+import msgspec
+
+
+class ReaderOrders(msgspec.Struct, frozen=True):
+    """Where to read, where to answer and to whom; `http_fd` is a listening socket that the reader inherits.
+
+    They travel by pipe because a token must not show in a list of processes.
+    """
+
+    root: str
+    http_fd: int
+    http: str
+    token: str | None
+    trusted: list[str]
+    log_level: str

@@ -1,0 +1,120 @@
+"""The reader: answers over HTTP, and only ever reads. Started by the recorder, which restarts it when it dies."""
+
+import logging
+import os
+import socket
+import sys
+import threading
+from ipaddress import ip_network
+from pathlib import Path
+
+import msgspec
+import uvicorn
+
+from sipflow._fast import Pool
+from sipflow.config import Given, parse_address, settings_from
+from sipflow.errors import StorageError
+from sipflow.orders import ReaderOrders
+from sipflow.query.history import History
+from sipflow.query.live import LivePool
+from sipflow.server_log import set_up_log
+from sipflow.web.app import build
+from sipflow.web.status import RecorderNote, RecorderSnapshot
+
+LOG = logging.getLogger("sipflow.reader")
+
+_REJECTIONS = ("truncated", "bad_magic", "bad_version", "bad_kind", "bad_family", "bad_metadata", "bad_call_id",
+               "bad_batch", "foreign_source")  # fmt: skip
+
+
+class PoolStatus:
+    """The state of the recorder as its pool shows it, in shared memory."""
+
+    def __init__(self, root: Path) -> None:
+        """Look for the pool of `root` at every question."""
+        self._live = LivePool(root)
+        self._lock = threading.Lock()
+
+    def _pool(self) -> Pool:
+        pool = self._live.pool()
+        if pool is None:
+            raise StorageError("read", "pool", "there is none: no recorder has run here")
+        return pool
+
+    def snapshot(self) -> RecorderSnapshot:
+        """Read counters and state. Raises StorageError."""
+        with self._lock:
+            pool = self._pool()
+            ledger, refused = pool.ledger()
+            try:
+                note = msgspec.json.decode(pool.read_note(), type=RecorderNote)
+            except msgspec.MsgspecError:
+                raise StorageError("read", "pool", "the recorder is starting") from None
+        return RecorderSnapshot(
+            version=note.version,
+            pid=note.pid,
+            started_us=note.started_us,
+            heartbeat_us=note.heartbeat_us,
+            counters={
+                "datagrams": ledger["datagrams"],
+                "octets": ledger["octets"],
+                "packets_sip": ledger["sip"],
+                "packets_rtp": ledger["rtp"],
+                "clock_skew": ledger["clock_skew"],
+                "unidentified": ledger["unidentified"],
+                "kernel_drops": ledger["kernel_drops"],
+                "stored_sip": note.stored_sip,
+                "stored_rtp": note.stored_rtp,
+                "flush_rows_sip": note.rows_sip,
+                "flush_rows_rtp": note.rows_rtp,
+                "flushes": note.flushes,
+                "flush_errors": note.flush_errors,
+                "damaged_chunks": note.damaged_chunks,
+            },
+            rejected={reason: refused[reason] for reason in _REJECTIONS},
+            dropped={reason: count for reason, count in refused.items() if reason not in _REJECTIONS},
+            pool=note.pool,
+            faults=note.faults,
+            listening=note.listening,
+            open_buckets=note.open_buckets,
+            disk_free=note.disk_free,
+            disk_total=note.disk_total,
+        )
+
+    def received(self, client_id: int) -> int:
+        """Count the packets of a sender that were put into the pool."""
+        with self._lock:
+            return self._pool().client_taken(client_id)
+
+
+def _leave_with_recorder() -> None:
+    # The pipe ends when the recorder does, by whatever death; an orphan must not hold its port.
+    sys.stdin.buffer.read()
+    os._exit(0)
+
+
+def main() -> None:
+    """Read the orders from standard input and answer until told to stop, or until the recorder is gone."""
+    orders = msgspec.json.decode(sys.stdin.buffer.readline(), type=ReaderOrders)
+    threading.Thread(target=_leave_with_recorder, name="recorder-watch", daemon=True).start()
+    set_up_log(orders.log_level)
+    settings = settings_from(
+        {
+            "http": Given(str(parse_address(Given(orders.http, "http"))), "http"),
+            "root": Given(orders.root, "root"),
+            **({"token": Given(orders.token, "token")} if orders.token else {}),
+            "trusted": Given([str(ip_network(network)) for network in orders.trusted], "trusted"),
+        }
+    )
+    history = History.open(Path(orders.root))
+    app = build(history, PoolStatus(Path(orders.root)), settings)
+    # Who asks is decided by the peer address, which a header must not replace.
+    config = uvicorn.Config(
+        app, log_config=None, proxy_headers=False, server_header=False, access_log=False, lifespan="off"
+    )
+    uvicorn.Server(config).run(sockets=[socket.socket(fileno=orders.http_fd)])
+    history.close()
+
+
+if __name__ == "__main__":
+    main()

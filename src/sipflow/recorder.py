@@ -1,0 +1,293 @@
+"""The recorder: receives, stores and watches over the reader. The process that must not die."""
+
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from contextlib import ExitStack
+from types import FrameType
+
+import msgspec
+
+from sipflow._fast import Intake, Receiver, receive_buffer
+from sipflow.clock import SECOND_US, now_us
+from sipflow.config import Address, Settings
+from sipflow.errors import ConfigError
+from sipflow.orders import ReaderOrders
+from sipflow.storage.layout import Subdirs
+from sipflow.storage.store import MIB, RootLock, Store, open_pool
+from sipflow.version import __version__
+from sipflow.web.status import OpenBucket, PoolState, RecorderNote
+
+LOG = logging.getLogger("sipflow.recorder")
+
+_BEAT_SECONDS = 0.5
+_READER_PATIENCE_SECONDS = 5.0
+# A receive buffer below this loses packets at a few hundred thousand a second (docs/DESIGN.md).
+_BUFFER_WANTED_PART = 0.9
+
+
+class _Listener:
+    """One receiving socket with its intake, its receiver and the thread that runs it."""
+
+    def __init__(self, sock: socket.socket, store: Store, slot: int, settings: Settings) -> None:
+        self.sock = sock
+        intake = Intake(
+            store.pool, slot, settings.flush_interval_secs * SECOND_US, settings.flush_count, settings.media, False
+        )
+        networks = [(network.network_address.packed, network.prefixlen) for network in settings.allow]
+        self._receiver = Receiver(sock.fileno(), intake, networks)
+        self.fault = ""
+        self.thread = threading.Thread(target=self._run, name=f"receiver-{slot}", daemon=True)
+
+    def _run(self) -> None:
+        try:
+            self._receiver.run()
+        except OSError as error:
+            self.fault = f"receiving stopped: {error}"
+            LOG.error("%s", self.fault)
+
+    def stop(self) -> None:
+        """Take what the kernel still holds, close all chunks, and end the thread."""
+        self._receiver.stop()
+        self.thread.join()
+        self.sock.close()
+
+
+class Recorder:
+    """Everything that runs in the recording process, from `start` to `stop`."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Take the data root and the ports, and replay what an earlier process left; packets wait in the sockets.
+
+        Raises RootBusy, StorageError, ConfigError.
+        """
+        self._settings = settings
+        self._started_us = now_us()
+        self._stop = threading.Event()
+        self._reader: subprocess.Popen[bytes] | None = None
+        with ExitStack() as undo:
+            self._lock = RootLock(settings.root)
+            undo.callback(self._lock.close)
+            sockets = [sock for address in settings.udp for sock in bind_udp(address, settings.receivers)]
+            for sock in sockets:
+                undo.callback(sock.close)
+            self._http = bind_http(settings.http)
+            undo.callback(self._http.close)
+            self._set_buffers(sockets)
+            self._store = Store(
+                settings.root,
+                open_pool(settings.root, settings.pool_mb, settings.pool_dir),
+                Subdirs(settings.subdirs),
+                encoders=settings.encoders,
+                grace_us=settings.flush_interval_secs * SECOND_US,
+            )
+            replayed = self._store.start()
+            if replayed:
+                LOG.info("replayed %d chunks that an earlier process left in the pool", replayed)
+            self._listeners = [_Listener(sock, self._store, slot, settings) for slot, sock in enumerate(sockets)]
+            undo.pop_all()
+
+    def _set_buffers(self, sockets: list[socket.socket]) -> None:
+        wanted = self._settings.recv_buffer_mb * MIB
+        for sock in sockets:
+            got = receive_buffer(sock.fileno(), wanted)
+            if got < wanted * _BUFFER_WANTED_PART:
+                LOG.warning(
+                    "the kernel grants a receive buffer of %d KB instead of %d MB: packets may be lost in bursts; "
+                    "allow it with: sysctl -w net.core.rmem_max=%d",
+                    got >> 10, wanted // MIB, wanted,
+                )  # fmt: skip
+
+    @property
+    def listening(self) -> list[str]:
+        """Name the addresses that packets and questions are taken on."""
+        udp = [f"udp {_name(listener.sock)}" for listener in self._listeners]
+        return [*dict.fromkeys(udp), f"http {_name(self._http)}"]
+
+    @property
+    def http_address(self) -> Address:
+        """Tell where HTTP answers, with the port the kernel chose if it was asked to."""
+        return Address(*self._http.getsockname()[:2])
+
+    def run(self) -> None:
+        """Record until `request_stop`, then drain and stop."""
+        for listener in self._listeners:
+            listener.thread.start()
+        where = ", ".join(self.listening)
+        LOG.info("sipflow-server %s records to %s, listening on %s", __version__, self._settings.root, where)
+        self._warn_of_closed_door()
+        while not self._stop.is_set():
+            self._watch_reader()
+            self._store.pool.write_note(msgspec.json.encode(self._note()))
+            self._stop.wait(_BEAT_SECONDS)
+        self._finish()
+
+    def request_stop(self) -> None:
+        """Ask `run` to end; may be called from a signal handler."""
+        self._stop.set()
+
+    def _finish(self) -> None:
+        LOG.info("stopping: taking what has arrived, then writing it")
+        for listener in self._listeners:
+            listener.stop()
+        self._store.stop()
+        self._stop_reader()
+        self._http.close()
+        self._lock.close()
+        ledger, refused = self._store.pool.ledger()
+        taken, stored = ledger["sip"] + ledger["rtp"], self._store.committed
+        LOG.info(
+            "stopped: %d packets taken, %d SIP and %d RTP stored, %d frames refused, %d datagrams dropped by the kernel",
+            taken, stored.sip_messages, stored.rtp_packets, sum(refused.values()), ledger["kernel_drops"],
+        )  # fmt: skip
+
+    def _warn_of_closed_door(self) -> None:
+        http = self._settings.http
+        if not http.loopback and not self._settings.token and not self._settings.trusted:
+            LOG.warning(
+                "HTTP on %s answers nobody but this machine: add `token = \"...\"` or `trusted = [\"10.0.0.0/8\"]` to "
+                "[sipflow], or set SIPFLOW_TOKEN",
+                http,
+            )
+
+    # --- the reader process ---
+
+    def _watch_reader(self) -> None:
+        if self._reader is not None and self._reader.poll() is None:
+            return
+        if self._reader is not None:
+            LOG.error("the reader process ended with status %s; starting it again", self._reader.returncode)
+        try:
+            self._reader = self._start_reader()
+        except OSError as error:
+            LOG.error("the reader process cannot be started: %s", error)
+            self._reader = None
+
+    def _start_reader(self) -> subprocess.Popen[bytes]:
+        # A new program, never a fork of this one: a forked child would make every page of the pool copy-on-write.
+        reader = subprocess.Popen(
+            [sys.executable, "-m", "sipflow.reader"], stdin=subprocess.PIPE, pass_fds=[self._http.fileno()]
+        )
+        orders = ReaderOrders(
+            root=str(self._settings.root.resolve()),
+            http_fd=self._http.fileno(),
+            http=str(self.http_address),
+            token=self._settings.token,
+            trusted=[str(network) for network in self._settings.trusted],
+            log_level=self._settings.log_level,
+        )
+        # The pipe stays open: its end tells the reader that we are gone, however we went.
+        assert reader.stdin is not None
+        reader.stdin.write(msgspec.json.encode(orders) + b"\n")
+        reader.stdin.flush()
+        return reader
+
+    def _stop_reader(self) -> None:
+        if self._reader is None:
+            return
+        self._reader.terminate()
+        try:
+            self._reader.wait(_READER_PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._reader.kill()
+            self._reader.wait()
+
+    # --- what the reader tells of us ---
+
+    def _note(self) -> RecorderNote:
+        done = self._store.committed
+        disk = os.statvfs(self._settings.root)
+        faults = [listener.fault for listener in self._listeners if listener.fault]
+        faults += [
+            f"thread {listener.thread.name} died"
+            for listener in self._listeners
+            if not listener.thread.is_alive() and not listener.fault
+        ]
+        faults += self._store.faults()
+        free_streams, free_sip = self._store.pool.free_chunks()
+        streams, sip = self._store.pool.total_chunks()
+        if free_streams == 0:
+            faults.append("the pool has no room for RTP: raise pool_mb, or find out why the disk is slow")
+        if free_sip == 0:
+            faults.append("the pool has no room for SIP: raise pool_mb, or find out why the disk is slow")
+        return RecorderNote(
+            version=__version__,
+            pid=os.getpid(),
+            started_us=self._started_us,
+            heartbeat_us=now_us(),
+            listening=self.listening,
+            stored_sip=done.sip_messages,
+            stored_rtp=done.rtp_packets,
+            rows_sip=done.sip_messages,
+            rows_rtp=done.media_rows,
+            flushes=done.commits,
+            flush_errors=done.failures,
+            damaged_chunks=done.damaged_chunks,
+            pool=PoolState(streams + sip, free_streams + free_sip, self._store.pool.queued()),
+            faults=faults,
+            open_buckets=[OpenBucket(path) for path in self._store.open_buckets()],
+            disk_free=disk.f_bavail * disk.f_frsize,
+            disk_total=disk.f_blocks * disk.f_frsize,
+        )
+
+
+def bind_udp(address: Address, receivers: int) -> list[socket.socket]:
+    """Bind `receivers` sockets to one UDP address. Raises ConfigError, also when another program has the port."""
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    # Shared ports would let a second server take half of the packets unnoticed: the first socket asks for it alone.
+    probe = _bound(family, socket.SOCK_DGRAM, "--udp", address)
+    if receivers == 1:
+        return [probe]
+    port = probe.getsockname()[1]
+    probe.close()
+    return [
+        _bound(family, socket.SOCK_DGRAM, "--udp", Address(address.host, port), share=True) for _ in range(receivers)
+    ]
+
+
+def bind_http(address: Address) -> socket.socket:
+    """Bind and listen for HTTP. The recorder owns the port, so that it outlives a reader. Raises ConfigError."""
+    sock = _bound(
+        socket.AF_INET6 if ":" in address.host else socket.AF_INET, socket.SOCK_STREAM, "--http", address, reuse=True
+    )
+    sock.listen(512)
+    return sock
+
+
+def _bound(
+    family: int, kind: int, key: str, address: Address, *, share: bool = False, reuse: bool = False
+) -> socket.socket:
+    sock = socket.socket(family, kind | socket.SOCK_CLOEXEC)
+    try:
+        if share:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if reuse:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(tuple(address))
+    except OSError as error:
+        sock.close()
+        raise ConfigError(
+            key, str(address), f"an address of this machine whose port is free ({error.strerror})"
+        ) from None
+    return sock
+
+
+def _name(sock: socket.socket) -> str:
+    return str(Address(*sock.getsockname()[:2]))
+
+
+def record(settings: Settings) -> None:
+    """Run a recorder until SIGTERM or SIGINT. Raises SipflowError when it cannot start."""
+    recorder = Recorder(settings)
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        recorder.request_stop()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    recorder.run()
+

@@ -1,0 +1,35 @@
+"""sipflow-server: the command that records and answers."""
+
+import logging
+import sys
+from collections.abc import Sequence
+
+from sipflow.errors import ConfigError, SipflowError
+from sipflow.recorder import record
+from sipflow.server_log import set_up_log
+from sipflow.server_options import parse_arguments
+
+LOG = logging.getLogger("sipflow.server")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the server until SIGTERM or SIGINT; exits 2 for a setting that cannot be used, 1 when it cannot start."""
+    settings = parse_arguments(sys.argv[1:] if argv is None else argv)
+    set_up_log(settings.log_level)
+    for sentence in settings.without_effect:
+        LOG.warning("%s", sentence)
+    try:
+        record(settings)
+    except ConfigError as error:
+        sys.exit(_say(error, 2))
+    except SipflowError as error:
+        sys.exit(_say(error, 1))
+
+
+def _say(error: SipflowError, code: int) -> int:
+    sys.stderr.write(f"sipflow-server: {error}\n")
+    return code
+
+
+if __name__ == "__main__":
+    main()

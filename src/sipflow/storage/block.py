@@ -1,0 +1,226 @@
+"""Blocks of data.raw: read, verify and decode one, or walk a whole file past damage (docs/FORMAT.md)."""
+
+import mmap
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import numpy as np
+import zstandard
+
+from sipflow._fast import (
+    BLOCK_HEAD_LENGTH,
+    BLOCK_NEWER,
+    BLOCK_RAW_MAX,
+    block_find,
+    block_header_decode,
+    block_status_text,
+    block_verify,
+    chunk_rows,
+    columns_decode,
+    messages_decode_all,
+    messages_decode_at,
+)
+from sipflow.errors import DamagedBlock, NewerFormat
+from sipflow.storage.record import chunk_of, message_of
+from sipflow.wire.packet import Chunk, Message
+
+KIND_MESSAGES = 1
+KIND_STREAM = 2
+FLAG_CLOCK_SKEW = 1
+
+# The rows that the encoders give and blocks_assemble takes, in the C layout of struct sf_block (block.h).
+BLOCK_HEAD = np.dtype(
+    [
+        ("t0_us", "<i8"),
+        ("t1_us", "<i8"),
+        ("chunk", "<u8"),
+        ("records", "<u4"),
+        ("raw_length", "<u4"),
+        ("frame_length", "<u4"),
+        ("frame_crc", "<u4"),
+        ("version", "u1"),
+        ("kind", "u1"),
+        ("transform", "u1"),
+        ("flags", "u1"),
+        ("reserved", "<u4"),
+    ]
+)
+
+
+class BlockHeader(msgspec.Struct, frozen=True):
+    """What the header of a block says; lengths in octets, times are the earliest and latest filing time.
+
+    `chunk` is the pool chunk the records came from, 0 for none.
+    """
+
+    version: int
+    kind: int
+    transform: int
+    flags: int
+    records: int
+    raw_length: int
+    frame_length: int
+    frame_crc: int
+    chunk: int
+    t0_us: int
+    t1_us: int
+
+    @property
+    def clock_skew(self) -> bool:
+        """Tell whether records of the block were filed by arrival time instead of capture time."""
+        return bool(self.flags & FLAG_CLOCK_SKEW)
+
+    @property
+    def length(self) -> int:
+        """Give the octets of the whole block, header and frame."""
+        return BLOCK_HEAD_LENGTH + self.frame_length
+
+
+class Block(msgspec.Struct, frozen=True):
+    """One verified block, decompressed; `path` and `offset` say where it stands."""
+
+    path: Path
+    offset: int
+    header: BlockHeader
+    content: bytes
+
+    def messages(self) -> list[tuple[int, Message]]:
+        """Read all SIP messages with their positions. Raises DamagedBlock."""
+        self._expect(KIND_MESSAGES)
+        try:
+            found = [(position, message_of(fields)) for position, fields in messages_decode_all(self.content)]
+        except ValueError as error:
+            raise self._damaged(str(error)) from None
+        self._expect_records(len(found))
+        return found
+
+    def message_at(self, position: int) -> Message:
+        """Read the SIP message at `position`. Raises DamagedBlock when none can stand there."""
+        self._expect(KIND_MESSAGES)
+        try:
+            return message_of(messages_decode_at(self.content, position))
+        except ValueError as error:
+            raise self._damaged(f"message at {position}: {error}") from None
+
+    def chunk(self) -> Chunk:
+        """Rebuild the packets of a stream. Raises DamagedBlock."""
+        self._expect(KIND_STREAM)
+        try:
+            chunk = chunk_of(*columns_decode(self.content))
+        except ValueError as error:
+            raise self._damaged(str(error)) from None
+        self._expect_records(len(chunk.rows))
+        return chunk
+
+    def _expect(self, kind: Literal[1, 2]) -> None:
+        if self.header.kind != kind:
+            raise self._damaged(f"found kind {self.header.kind}; looked for {kind}")
+
+    def _expect_records(self, found: int) -> None:
+        if found != self.header.records:
+            raise self._damaged(f"found {found} records; its header says {self.header.records}")
+
+    def _damaged(self, what: str) -> DamagedBlock:
+        return DamagedBlock(self.path, self.offset, what)
+
+
+class Damage(msgspec.Struct, frozen=True):
+    """A span of data.raw that holds no block this version can read."""
+
+    offset: int
+    length: int
+    what: str
+
+
+def live_chunk(memory: bytes | bytearray | memoryview, count: int) -> Chunk:
+    """Read the first `count` packets of pool memory, one chunk's used octets, just as Block.chunk would give them.
+
+    Raises ValueError when the chunk contradicts itself.
+    """
+    return chunk_of(*chunk_rows(memory, count))
+
+
+def read_block(source: int | bytes | memoryview | mmap.mmap, offset: int, path: Path) -> Block:
+    """Read the block at `offset` of an open file descriptor or of octets at hand, and verify all of it.
+
+    `path` names the place in errors. Raises DamagedBlock, and NewerFormat for a sound block of a later version.
+    """
+    header = _header(_take(source, offset, BLOCK_HEAD_LENGTH), offset, path)
+    octets = _take(source, offset, header.length)
+    status = block_verify(octets)
+    if status:
+        raise DamagedBlock(path, offset, block_status_text(status))
+    return Block(path, offset, header, _decompress(octets[BLOCK_HEAD_LENGTH:], header.raw_length, offset, path))
+
+
+def iter_blocks(path: Path) -> Iterator[Block | Damage]:
+    """Walk data.raw from its start; what cannot be read is given as Damage, and the next sound block follows.
+
+    A block whose header is sound is never searched for others: its length says where the next one starts. Raises
+    OSError when the file cannot be opened.
+    """
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size == 0:
+            return
+        with mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) as octets:
+            offset = 0
+            while offset < size:
+                found = _block_or_damage(octets, offset, size, path)
+                yield found
+                offset += found.header.length if isinstance(found, Block) else found.length
+
+
+def _block_or_damage(octets: mmap.mmap, offset: int, size: int, path: Path) -> Block | Damage:
+    try:
+        header = _header(octets[offset : offset + BLOCK_HEAD_LENGTH], offset, path)
+    except (DamagedBlock, NewerFormat) as error:
+        return Damage(offset, block_find(octets, offset + 1) - offset, str(error))
+    try:
+        return read_block(octets, offset, path)
+    except DamagedBlock as error:
+        if offset + header.length > size:
+            # The last write of a crash; anything sound behind its header is still looked for.
+            return Damage(offset, block_find(octets, offset + 1) - offset, str(error))
+        return Damage(offset, header.length, str(error))
+
+
+def _header(octets: bytes, offset: int, path: Path) -> BlockHeader:
+    status, fields = block_header_decode(octets)
+    if status == BLOCK_NEWER:
+        raise NewerFormat("read", path, f"block at octet {offset}: {block_status_text(status)}")
+    if fields is None:
+        raise DamagedBlock(path, offset, block_status_text(status))
+    return BlockHeader(*fields)
+
+
+def _take(source: int | bytes | memoryview | mmap.mmap, offset: int, length: int) -> bytes:
+    if not isinstance(source, int):
+        return bytes(source[offset : offset + length])
+    parts = []
+    while length > 0:
+        part = os.pread(source, length, offset)
+        if not part:
+            break
+        parts.append(part)
+        offset += len(part)
+        length -= len(part)
+    return b"".join(parts)
+
+
+def _decompress(frame: bytes, raw_length: int, offset: int, path: Path) -> bytes:
+    try:
+        # The size the frame itself claims is what zstandard would allocate: it is held against the header first.
+        parameters = zstandard.get_frame_parameters(frame)
+        claimed = parameters.content_size
+        if claimed not in (raw_length, zstandard.CONTENTSIZE_UNKNOWN) or parameters.window_size > BLOCK_RAW_MAX:
+            raise DamagedBlock(path, offset, f"its frame claims {claimed} octets; its header says {raw_length}")
+        content = zstandard.ZstdDecompressor().decompress(frame, max_output_size=raw_length)
+    except zstandard.ZstdError as error:
+        raise DamagedBlock(path, offset, f"zstd: {error}") from None
+    if len(content) != raw_length:
+        raise DamagedBlock(path, offset, f"found {len(content)} octets; its header says {raw_length}")
+    return content
