@@ -88,6 +88,7 @@ BLOCK_VERSION: int  # the version this program writes
 BLOCK_SKIPPABLE: int  # magic of the skippable frame that holds the header
 BLOCK_RAW_MAX: int  # octets of content beyond which a block is refused
 BLOCK_NEWER: int  # the status of a sound block of a later version
+BLOCK_UNKNOWN: int  # the status of a sound block of this version, but of a kind or transform made up later
 BLOCK_FIELDS: dict[str, int]  # where each field of the header starts
 
 # call id, leg, client id, source address and port, destination address and port, SSRC, clock skew
@@ -105,7 +106,10 @@ def block_header_encode(head: Buffer) -> bytes:
     """Write the header of one BLOCK_HEAD row. Raises ValueError when `head` is not one row."""
 
 def block_header_decode(octets: Buffer) -> tuple[int, HeaderFields | None]:
-    """Read and verify the header at the start of `octets`; gives a status, 0 when sound, and the fields then."""
+    """Read and verify the header at the start of `octets`; gives a status, 0 when sound, and the fields.
+
+    There are fields when the status is 0 or BLOCK_UNKNOWN.
+    """
 
 def block_verify(octets: Buffer) -> int:
     """Hold the whole block at the start of `octets` against both its checksums; gives a status, 0 when sound."""
@@ -243,6 +247,9 @@ class Receiver:
 
 def receive_buffer(fd: int, octets: int) -> int:
     """Ask for a receive buffer; gives what the kernel granted [octets]."""
+
+def rows_facts(rows: bytes, data: bytes, is_rtp: bool, clock_skew: bool) -> bytes:
+    """Gather one CHUNK_FACTS row from RTP_ROW rows; raises ValueError when they do not fit the data."""
 
 def arena_parts(memory: bytes, count: int) -> list[tuple[int, int, int]]:
     """Give start, end and filing time of each record of an arena; raises ValueError when it contradicts itself."""

@@ -174,6 +174,7 @@ BLOCK_VERSION = SF_BLOCK_VERSION
 BLOCK_SKIPPABLE = SF_BLOCK_SKIPPABLE
 BLOCK_RAW_MAX = SF_BLOCK_RAW_MAX
 BLOCK_NEWER = <int>SF_BLOCK_NEWER
+BLOCK_UNKNOWN = <int>SF_BLOCK_UNKNOWN
 BLOCK_FIELDS = {
     "skippable": SF_BLOCK_AT_SKIPPABLE,
     "size": SF_BLOCK_AT_SIZE,
@@ -279,7 +280,7 @@ def block_header_decode(octets):
     cdef Octets source = Octets(octets)
     cdef sf_block block
     cdef sf_block_status status = sf_block_decode(sf_slice_of(source.at(), source.length()), &block)
-    if status != SF_BLOCK_OK:
+    if status != SF_BLOCK_OK and status != SF_BLOCK_UNKNOWN:
         return <int>status, None
     return <int>status, (
         block.version,
@@ -796,6 +797,17 @@ cdef class Receiver:
 
 def receive_buffer(int fd, int octets):
     return sf_receive_buffer(fd, octets)
+
+
+def rows_facts(bytes rows, bytes data, bint is_rtp, bint clock_skew):
+    cdef sf_chunk_facts facts
+    memset(&facts, 0, sizeof(facts))
+    facts.has_ssrc = is_rtp
+    facts.clock_skew = clock_skew
+    if len(rows) % 40 != 0 or not sf_rows_facts(<const sf_rtp_row *>PyBytes_AS_STRING(rows), len(rows) // 40,
+                                                slice_of(data), &facts):
+        raise ValueError("rows do not fit their data")
+    return PyBytes_FromStringAndSize(<const char *>&facts, sizeof(facts))
 
 
 def arena_parts(bytes memory, unsigned count):

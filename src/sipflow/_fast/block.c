@@ -11,6 +11,7 @@ static const char *const texts[SF_BLOCK_STATUS_COUNT] = {
     [SF_BLOCK_BAD_MAGIC] = "no block starts here",
     [SF_BLOCK_BAD_HEADER] = "its header is damaged",
     [SF_BLOCK_NEWER] = "it was written by a later version",
+    [SF_BLOCK_UNKNOWN] = "it is of a kind that only a later version reads",
     [SF_BLOCK_BAD_FRAME] = "its compressed octets are damaged",
     [SF_BLOCK_BAD_CONTENT] = "its content contradicts itself",
 };
@@ -88,8 +89,7 @@ enum sf_block_status sf_block_decode(struct sf_slice octets, struct sf_block *ou
     }
     bool messages = out->kind == SF_BLOCK_MESSAGES && out->transform == SF_TRANSFORM_NONE;
     bool stream = out->kind == SF_BLOCK_STREAM && out->transform == SF_TRANSFORM_COMPANDED;
-    /* A sound checksum over an unknown kind or transform: a later minor format, not damage. */
-    return messages || stream ? SF_BLOCK_OK : SF_BLOCK_NEWER;
+    return messages || stream ? SF_BLOCK_OK : SF_BLOCK_UNKNOWN;
 }
 
 enum sf_block_status sf_block_verify(const struct sf_block *block, struct sf_slice frame)
@@ -113,12 +113,14 @@ size_t sf_block_find(struct sf_slice octets, size_t from)
         struct sf_slice rest = sf_slice(at, octets.n - from);
         struct sf_block block;
         enum sf_block_status status = sf_block_decode(rest, &block);
-        if (status == SF_BLOCK_OK) {
-            status =
-                sf_block_verify(&block, sf_slice(rest.p + SF_BLOCK_HEAD, rest.n - SF_BLOCK_HEAD));
-        }
-        if (status == SF_BLOCK_OK || status == SF_BLOCK_NEWER) {
+        if (status == SF_BLOCK_NEWER) {
             return from;
+        }
+        if (status == SF_BLOCK_OK || status == SF_BLOCK_UNKNOWN) {
+            rest = sf_slice(rest.p + SF_BLOCK_HEAD, rest.n - SF_BLOCK_HEAD);
+            if (sf_block_verify(&block, rest) == SF_BLOCK_OK) {
+                return from;
+            }
         }
         from++;
     }

@@ -48,6 +48,7 @@ enum sf_block_status {
     SF_BLOCK_BAD_MAGIC,   /* no block starts here */
     SF_BLOCK_BAD_HEADER,  /* header checksum, length or a limit does not hold */
     SF_BLOCK_NEWER,       /* sound, but of a later version than this one reads */
+    SF_BLOCK_UNKNOWN,     /* sound and of this version, but a kind or transform made up later */
     SF_BLOCK_BAD_FRAME,   /* checksum of the zstd frame does not hold */
     SF_BLOCK_BAD_CONTENT, /* the decompressed octets contradict themselves */
     SF_BLOCK_STATUS_COUNT
@@ -77,7 +78,10 @@ _Static_assert(sizeof(struct sf_block) == 48, "BLOCK_HEAD of storage/block.py ha
 /* Writes SF_BLOCK_HEAD octets to `dst`, of the current version whatever block->version says. */
 uint8_t *sf_block_encode(const struct sf_block *block, uint8_t *dst);
 
-/* Reads and verifies the header at the start of `octets`, which may go on behind it. */
+/*
+ * Reads and verifies the header at the start of `octets`, which may go on behind it. `out` is
+ * filled when the answer is SF_BLOCK_OK or SF_BLOCK_UNKNOWN.
+ */
 enum sf_block_status sf_block_decode(struct sf_slice octets, struct sf_block *out);
 
 /* Holds the frame, `block->frame_length` octets or more, against its checksum. */

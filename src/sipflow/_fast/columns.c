@@ -1,11 +1,11 @@
 #include "columns.h"
 
+#include "g711.h"
 #include "little.h"
 #include "rtp.h"
 
 enum { HAS_SSRC = 1, HAS_LEG = 2, CLOCK_SKEW = 4, SPLIT = 8 };
 
-#define RTP_HEAD   12
 #define RECORD_MIN 3 /* capture time, arrival and length take an octet each at least */
 
 /* Arithmetic that wraps, because the numbers may be anything a sender wrote. */
@@ -89,24 +89,6 @@ static enum law law_of(uint8_t second)
     return payload_type == 0 ? MU_LAW : payload_type == 8 ? A_LAW : NOT_G711;
 }
 
-/* Both maps are their own inverse up to the constant, and cheap enough to compute in vectors. */
-
-static inline uint8_t mu_swap(uint8_t b)
-{
-    return b < 0x80 ? b : (uint8_t)(383 - b);
-}
-
-static inline uint8_t a_index(uint8_t b)
-{
-    uint8_t y = b ^ 0x55;
-    return y & 0x80 ? y : (uint8_t)(127 - y);
-}
-
-static inline uint8_t a_octet(uint8_t index)
-{
-    return (index & 0x80 ? index : (uint8_t)(127 - index)) ^ 0x55;
-}
-
 static uint8_t delta_encode(uint8_t *restrict dst, struct sf_slice octets, enum law law,
                             uint8_t last)
 {
@@ -116,17 +98,17 @@ static uint8_t delta_encode(uint8_t *restrict dst, struct sf_slice octets, enum 
     const uint8_t *p = octets.p;
     size_t n = octets.n;
     if (law == MU_LAW) {
-        dst[0] = (uint8_t)(mu_swap(p[0]) - last);
+        dst[0] = (uint8_t)(sf_ulaw_index(p[0]) - last);
         for (size_t i = 1; i < n; i++) {
-            dst[i] = (uint8_t)(mu_swap(p[i]) - mu_swap(p[i - 1]));
+            dst[i] = (uint8_t)(sf_ulaw_index(p[i]) - sf_ulaw_index(p[i - 1]));
         }
-        return mu_swap(p[n - 1]);
+        return sf_ulaw_index(p[n - 1]);
     }
-    dst[0] = (uint8_t)(a_index(p[0]) - last);
+    dst[0] = (uint8_t)(sf_alaw_index(p[0]) - last);
     for (size_t i = 1; i < n; i++) {
-        dst[i] = (uint8_t)(a_index(p[i]) - a_index(p[i - 1]));
+        dst[i] = (uint8_t)(sf_alaw_index(p[i]) - sf_alaw_index(p[i - 1]));
     }
-    return a_index(p[n - 1]);
+    return sf_alaw_index(p[n - 1]);
 }
 
 static uint8_t delta_decode(uint8_t *dst, struct sf_slice deltas, enum law law, uint8_t last)
@@ -136,7 +118,7 @@ static uint8_t delta_decode(uint8_t *dst, struct sf_slice deltas, enum law law, 
         dst[i] = last;
     }
     for (size_t i = 0; i < deltas.n; i++) {
-        dst[i] = law == MU_LAW ? mu_swap(dst[i]) : a_octet(dst[i]);
+        dst[i] = law == MU_LAW ? sf_ulaw_code(dst[i]) : sf_alaw_code(dst[i]);
     }
     return last;
 }
@@ -147,7 +129,7 @@ static bool may_split(struct sf_chunk chunk, unsigned count)
     struct sf_pool_rtp record;
     struct sf_slice packet;
     for (unsigned i = 0; i < count && sf_chunk_next(&chunk, &record, &packet); i++) {
-        if (packet.n >= RTP_HEAD && sf_load_be32(packet.p + 8) != chunk.identity.ssrc) {
+        if (packet.n >= SF_RTP_HEAD && sf_load_be32(packet.p + 8) != chunk.identity.ssrc) {
             return false;
         }
     }
@@ -233,7 +215,7 @@ static uint8_t *put_headers(uint8_t *p, struct sf_chunk chunk, unsigned count,
     struct sf_slice packet;
     for (unsigned i = 0; i < count; i++) {
         sf_chunk_next(&chunk, &record, &packet);
-        if (packet.n < RTP_HEAD) {
+        if (packet.n < SF_RTP_HEAD) {
             continue;
         }
         if (which == FIRST || which == SECOND) {
@@ -254,12 +236,12 @@ static uint8_t *put_payload(uint8_t *p, struct sf_chunk chunk, unsigned count, b
     uint8_t last = 128;
     for (unsigned i = 0; i < count; i++) {
         sf_chunk_next(&chunk, &record, &packet);
-        if (!split || packet.n < RTP_HEAD) {
+        if (!split || packet.n < SF_RTP_HEAD) {
             p = put_octets(p, packet.p, packet.n);
             continue;
         }
         enum law law = law_of(packet.p[1]);
-        struct sf_slice rest = sf_slice(packet.p + RTP_HEAD, packet.n - RTP_HEAD);
+        struct sf_slice rest = sf_slice(packet.p + SF_RTP_HEAD, packet.n - SF_RTP_HEAD);
         if (law == NOT_G711) {
             p = put_octets(p, rest.p, rest.n);
         } else {
@@ -362,13 +344,13 @@ enum sf_block_status sf_columns_open(struct sf_slice content, struct sf_columns 
             return SF_BLOCK_BAD_CONTENT;
         }
         out->data_length += (size_t)length;
-        headers += out->split && length >= RTP_HEAD;
+        headers += out->split && length >= SF_RTP_HEAD;
     }
     out->first = sf_take_slice(&c, headers);
     out->second = sf_take_slice(&c, headers);
     out->sequences = take_varints(&c, headers);
     out->timestamps = take_varints(&c, headers);
-    out->payload = sf_take_slice(&c, out->data_length - RTP_HEAD * headers);
+    out->payload = sf_take_slice(&c, out->data_length - SF_RTP_HEAD * headers);
     if (c.bad) {
         return SF_BLOCK_TRUNCATED;
     }
@@ -413,9 +395,9 @@ static void rebuild(struct headers *h, uint8_t *packet, struct sf_slice rest)
     sf_store_be32(packet + 8, h->ssrc);
     enum law law = law_of(packet[1]);
     if (law == NOT_G711) {
-        put_octets(packet + RTP_HEAD, rest.p, rest.n);
+        put_octets(packet + SF_RTP_HEAD, rest.p, rest.n);
     } else {
-        h->last = delta_decode(packet + RTP_HEAD, rest, law, h->last);
+        h->last = delta_decode(packet + SF_RTP_HEAD, rest, law, h->last);
     }
 }
 
@@ -443,8 +425,8 @@ void sf_columns_decode(const struct sf_columns *columns, struct sf_rtp_row *rows
                                    .arrival_us = arrival_of(time_us, delay),
                                    .offset = (uint32_t)offset,
                                    .length = (uint32_t)length};
-        bool split = columns->split && length >= RTP_HEAD;
-        size_t kept = (size_t)length - (split ? RTP_HEAD : 0);
+        bool split = columns->split && length >= SF_RTP_HEAD;
+        size_t kept = (size_t)length - (split ? SF_RTP_HEAD : 0);
         struct sf_slice rest = sf_take_slice(&payload, kept);
         if (split) {
             rebuild(&headers, data + offset, rest);

@@ -73,11 +73,16 @@ static unsigned segment(unsigned magnitude, unsigned first_bit)
     return s;
 }
 
+/*
+ * Both laws take -1 - x for a negative x, as the ITU-T software library does (G.191): a sample
+ * on a decision value belongs to the interval above it, on either side of zero.
+ */
+
 void sf_ulaw_encode(const int16_t *samples, uint8_t *codes, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         unsigned sign = samples[i] < 0 ? 0x80 : 0;
-        unsigned magnitude = (unsigned)(samples[i] < 0 ? -(int)samples[i] : samples[i]);
+        unsigned magnitude = (unsigned)(samples[i] < 0 ? -1 - (int)samples[i] : samples[i]);
         magnitude = (magnitude > 32635 ? 32635 : magnitude) + 132; /* the bias of segment 0 */
         unsigned s = segment(magnitude, 7);
         codes[i] = (uint8_t)~(sign | s << 4 | (magnitude >> (s + 3) & 15));
@@ -87,7 +92,7 @@ void sf_ulaw_encode(const int16_t *samples, uint8_t *codes, size_t n)
 void sf_alaw_encode(const int16_t *samples, uint8_t *codes, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        /* Even bits are inverted on the line; -1 - x keeps the two halves symmetrical. */
+        /* Even bits are inverted on the line. */
         unsigned sign = samples[i] < 0 ? 0 : 0x80;
         unsigned magnitude = (unsigned)(samples[i] < 0 ? -1 - (int)samples[i] : samples[i]);
         unsigned s = magnitude < 256 ? 0 : segment(magnitude, 7);

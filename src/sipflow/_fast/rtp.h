@@ -14,7 +14,7 @@
 #define SF_RTP_HEAD 12
 
 enum sf_rtp_kind {
-    SF_RTP_OTHER,  /* not RTP version 2, or shorter than its header */
+    SF_RTP_OTHER, /* not RTP version 2, or shorter than its header */
     SF_RTP_PACKET,
     SF_RTP_CONTROL /* RTCP on the same port (RFC 5761, section 4) */
 };
@@ -37,6 +37,12 @@ bool sf_rtp_parse(struct sf_slice packet, struct sf_rtp *out);
 static inline int sf_sequence_distance(uint16_t a, uint16_t b)
 {
     return (int16_t)(uint16_t)(a - b);
+}
+
+/* Distance from b to a on the circle of timestamps [clock units]. */
+static inline int32_t sf_timestamp_distance(uint32_t a, uint32_t b)
+{
+    return (int32_t)(a - b);
 }
 
 #endif

@@ -5,6 +5,12 @@ static bool is_blank(uint8_t c)
     return c == ' ' || c == '\t';
 }
 
+/* What separates words in a value that may be folded. */
+static bool is_space(uint8_t c)
+{
+    return is_blank(c) || c == '\r' || c == '\n';
+}
+
 static uint8_t lower(uint8_t c)
 {
     return c >= 'A' && c <= 'Z' ? (uint8_t)(c + 32) : c;
@@ -23,11 +29,11 @@ static bool same_name(struct sf_slice a, const char *name)
 
 static struct sf_slice trim(struct sf_slice s)
 {
-    while (s.n > 0 && (is_blank(s.p[0]) || s.p[0] == '\r' || s.p[0] == '\n')) {
+    while (s.n > 0 && is_space(s.p[0])) {
         s.p++;
         s.n--;
     }
-    while (s.n > 0 && (is_blank(s.p[s.n - 1]) || s.p[s.n - 1] == '\r' || s.p[s.n - 1] == '\n')) {
+    while (s.n > 0 && is_space(s.p[s.n - 1])) {
         s.n--;
     }
     return s;
@@ -63,7 +69,7 @@ static bool take_header(struct sf_slice *rest, struct sf_slice *name, struct sf_
             line.n = (size_t)(more.p + more.n - line.p);
         }
         const uint8_t *colon = memchr(line.p, ':', line.n);
-        if (colon == NULL) {
+        if (colon == NULL || is_blank(line.p[0])) {
             continue;
         }
         *name = trim(sf_slice(line.p, (size_t)(colon - line.p)));
@@ -72,15 +78,15 @@ static bool take_header(struct sf_slice *rest, struct sf_slice *name, struct sf_
     }
 }
 
-/* Takes what stands before the next blank, and the blanks. */
+/* Takes what stands before the next white space, and that space. */
 static struct sf_slice take_word(struct sf_slice *rest)
 {
     size_t n = 0;
-    while (n < rest->n && !is_blank(rest->p[n])) {
+    while (n < rest->n && !is_space(rest->p[n])) {
         n++;
     }
     struct sf_slice word = sf_slice(rest->p, n);
-    while (n < rest->n && is_blank(rest->p[n])) {
+    while (n < rest->n && is_space(rest->p[n])) {
         n++;
     }
     rest->p += n;
@@ -127,8 +133,10 @@ static bool read_start_line(struct sf_slice line, struct sf_sip *out)
         uint32_t status = 0;
         struct sf_slice code = take_word(&rest);
         out->is_response = code.n == 3 && read_digits(code, &status) && status >= 100;
-        out->status = out->is_response ? status : 0;
-        out->reason = trim(rest);
+        if (out->is_response) {
+            out->status = status;
+            out->reason = trim(rest);
+        }
         return out->is_response;
     }
     /* The URI may hold blanks in broken messages: the version is the last word. */
@@ -176,13 +184,19 @@ static struct sf_slice user_of(struct sf_slice uri)
     return sf_slice(rest.p, (size_t)((password == NULL ? at : password) - rest.p));
 }
 
-/* Finds `;name=value` from `at` on, outside quotes; empty when it is not there. */
+/*
+ * Finds `;name=value` from `at` on, outside quotes and before the comma that begins the next
+ * value of a list; empty when it is not there.
+ */
 static struct sf_slice parameter(struct sf_slice s, size_t at, const char *wanted)
 {
     while (at < s.n) {
         if (s.p[at] == '"') {
             at = skip_quoted(s, at);
             continue;
+        }
+        if (s.p[at] == ',') {
+            break;
         }
         if (s.p[at++] != ';') {
             continue;
@@ -195,11 +209,16 @@ static struct sf_slice parameter(struct sf_slice s, size_t at, const char *wante
         if (at == s.n || s.p[at] != '=' || !same_name(name, wanted)) {
             continue;
         }
-        start = ++at;
-        while (at < s.n && s.p[at] != ';' && s.p[at] != ',' && s.p[at] != '>') {
+        at++;
+        while (at < s.n && is_space(s.p[at])) {
             at++;
         }
-        return trim(sf_slice(s.p + start, at - start));
+        start = at;
+        while (at < s.n && s.p[at] != ';' && s.p[at] != ',' && s.p[at] != '>' &&
+               !is_space(s.p[at])) {
+            at++;
+        }
+        return sf_slice(s.p + start, at - start);
     }
     return sf_slice(NULL, 0);
 }
@@ -211,6 +230,11 @@ static struct sf_sip_party read_party(struct sf_slice value)
     size_t at = 0;
     while (at < value.n && value.p[at] != '<') {
         at = value.p[at] == '"' ? skip_quoted(value, at) : at + 1;
+    }
+    if (at >= value.n && value.n > 0 && value.p[0] == '"') {
+        /* A display name whose closing quote is missing (RFC 4475, 3.1.2.6). */
+        const uint8_t *bracket = memchr(value.p, '<', value.n);
+        at = bracket == NULL ? value.n : (size_t)(bracket - value.p);
     }
     if (at < value.n) {
         size_t start = ++at;
@@ -236,14 +260,30 @@ static void read_cseq(struct sf_slice value, struct sf_sip *out)
     struct sf_slice rest = value;
     struct sf_slice number = take_word(&rest);
     out->has_cseq = read_digits(number, &out->cseq);
-    while (rest.n > 0 && (rest.p[0] == '\r' || rest.p[0] == '\n' || is_blank(rest.p[0]))) {
-        rest = sf_slice(rest.p + 1, rest.n - 1);
-    }
-    out->cseq_method = trim(take_word(&rest));
+    out->cseq_method = take_word(&rest);
+}
+
+/* An id holds no line end: it stops with the line it starts on, folded lines or not. */
+static struct sf_slice id_of(struct sf_slice value)
+{
+    const uint8_t *lf = value.n > 0 ? memchr(value.p, '\n', value.n) : NULL;
+    return lf == NULL ? value : trim(sf_slice(value.p, (size_t)(lf - value.p)));
 }
 
 /* Which header a name means; compact forms of RFC 3261, 7.3.3. */
-enum header { OTHER, CALL_ID, FROM, TO, CSEQ, VIA, USER_AGENT, SERVER, CONTENT_TYPE, HEADERS };
+enum header {
+    OTHER,
+    CALL_ID,
+    FROM,
+    TO,
+    CSEQ,
+    VIA,
+    USER_AGENT,
+    SERVER,
+    CONTENT_TYPE,
+    CONTENT_LENGTH,
+    HEADERS
+};
 
 static enum header header_of(struct sf_slice name)
 {
@@ -251,11 +291,21 @@ static enum header header_of(struct sf_slice name)
         const char *name;
         enum header header;
     } names[] = {
-        {"call-id", CALL_ID}, {"i", CALL_ID},    {"from", FROM},
-        {"f", FROM},          {"to", TO},        {"t", TO},
-        {"cseq", CSEQ},       {"via", VIA},      {"v", VIA},
-        {"server", SERVER},   {"c", CONTENT_TYPE}, {"user-agent", USER_AGENT},
+        {"call-id", CALL_ID},
+        {"i", CALL_ID},
+        {"from", FROM},
+        {"f", FROM},
+        {"to", TO},
+        {"t", TO},
+        {"cseq", CSEQ},
+        {"via", VIA},
+        {"v", VIA},
+        {"server", SERVER},
+        {"c", CONTENT_TYPE},
+        {"user-agent", USER_AGENT},
         {"content-type", CONTENT_TYPE},
+        {"content-length", CONTENT_LENGTH},
+        {"l", CONTENT_LENGTH},
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (same_name(name, names[i].name)) {
@@ -270,7 +320,7 @@ static void read_header(enum header header, struct sf_slice value, struct sf_sip
     switch (header) {
     case CALL_ID:
         out->has_call_id = true;
-        out->call_id = value;
+        out->call_id = id_of(value);
         break;
     case FROM:
         out->from = read_party(value);
@@ -284,12 +334,19 @@ static void read_header(enum header header, struct sf_slice value, struct sf_sip
     case VIA:
         out->branch = parameter(value, 0, "branch");
         break;
-    case USER_AGENT:
     case SERVER:
+        if (out->user_agent.n == 0) {
+            out->user_agent = value;
+        }
+        break;
+    case USER_AGENT:
         out->user_agent = value;
         break;
     case CONTENT_TYPE:
         out->content_type = value;
+        break;
+    case CONTENT_LENGTH:
+        out->has_content_length = read_digits(value, &out->content_length);
         break;
     default:
         break;
@@ -306,14 +363,26 @@ static struct sf_slice skip_empty_lines(struct sf_slice message)
     return message;
 }
 
+/*
+ * Takes the start line, if it is one; otherwise the headers begin at once, as in a message
+ * whose start was lost.
+ */
+static bool take_start(struct sf_slice *rest, struct sf_sip *out)
+{
+    *rest = skip_empty_lines(*rest);
+    struct sf_slice behind = *rest;
+    if (rest->n == 0 || !read_start_line(take_line(&behind), out)) {
+        return false;
+    }
+    *rest = behind;
+    return true;
+}
+
 bool sf_sip_scan(struct sf_slice message, struct sf_sip *out)
 {
     *out = (struct sf_sip){.body = message.n};
-    struct sf_slice rest = skip_empty_lines(message);
-    if (rest.n == 0) {
-        return false;
-    }
-    bool good = read_start_line(take_line(&rest), out);
+    struct sf_slice rest = message;
+    bool good = take_start(&rest, out);
     bool seen[HEADERS] = {false};
     struct sf_slice name, value;
     while (take_header(&rest, &name, &value)) {
@@ -323,21 +392,19 @@ bool sf_sip_scan(struct sf_slice message, struct sf_sip *out)
             read_header(header, value, out);
         }
     }
-    out->body = (size_t)(rest.p - message.p);
+    out->body = message.n - rest.n;
     return good;
 }
 
 bool sf_sip_call_id(struct sf_slice message, struct sf_slice *out)
 {
-    struct sf_slice rest = skip_empty_lines(message);
+    struct sf_sip start;
+    struct sf_slice rest = message;
     struct sf_slice name, value;
-    if (rest.n == 0) {
-        return false;
-    }
-    take_line(&rest);
+    take_start(&rest, &start);
     while (take_header(&rest, &name, &value)) {
         if (header_of(name) == CALL_ID) {
-            *out = value;
+            *out = id_of(value);
             return true;
         }
     }
@@ -346,7 +413,7 @@ bool sf_sip_call_id(struct sf_slice message, struct sf_slice *out)
 
 bool sf_sip_looks_like(struct sf_slice octets)
 {
-    struct sf_sip head = {.body = 0};
-    struct sf_slice rest = skip_empty_lines(octets);
-    return rest.n > 0 && read_start_line(take_line(&rest), &head);
+    struct sf_sip start;
+    struct sf_slice rest = octets;
+    return take_start(&rest, &start);
 }

@@ -24,20 +24,22 @@ struct sf_sip_party {
 struct sf_sip {
     bool is_request;
     bool is_response;
-    struct sf_slice method; /* of a request */
-    struct sf_slice uri;    /* of a request */
-    unsigned status;        /* of a response, 100..999 */
-    struct sf_slice reason; /* of a response */
-    struct sf_slice call_id;
-    bool has_call_id; /* the header stands there, even if empty */
+    struct sf_slice method;  /* of a request */
+    struct sf_slice uri;     /* of a request */
+    unsigned status;         /* of a response, 100..999 */
+    struct sf_slice reason;  /* of a response */
+    struct sf_slice call_id; /* any octets but LF, as they stand there */
+    bool has_call_id;        /* the header stands there, even if empty */
     struct sf_sip_party from;
     struct sf_sip_party to;
     bool has_cseq;
     uint32_t cseq;
     struct sf_slice cseq_method;
-    struct sf_slice user_agent; /* or Server */
+    struct sf_slice user_agent; /* else Server */
     struct sf_slice branch;     /* of the topmost Via */
     struct sf_slice content_type;
+    bool has_content_length; /* the header stands there and is a number */
+    uint32_t content_length;
     size_t body; /* offset of the body; the length of the message when there is none */
 };
 

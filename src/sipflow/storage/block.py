@@ -14,6 +14,7 @@ from sipflow._fast import (
     BLOCK_HEAD_LENGTH,
     BLOCK_NEWER,
     BLOCK_RAW_MAX,
+    BLOCK_UNKNOWN,
     block_find,
     block_header_decode,
     block_status_text,
@@ -26,6 +27,9 @@ from sipflow._fast import (
 from sipflow.errors import DamagedBlock, NewerFormat
 from sipflow.storage.record import chunk_of, message_of
 from sipflow.wire.packet import Chunk, Message
+
+# Where a block is read from: an open file descriptor, or octets at hand.
+Source = int | bytes | memoryview | mmap.mmap
 
 KIND_MESSAGES = 1
 KIND_STREAM = 2
@@ -102,7 +106,7 @@ class Block(msgspec.Struct, frozen=True):
         self._expect(KIND_MESSAGES)
         try:
             return message_of(messages_decode_at(self.content, position))
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             raise self._damaged(f"message at {position}: {error}") from None
 
     def chunk(self) -> Chunk:
@@ -143,7 +147,7 @@ def live_chunk(memory: bytes | bytearray | memoryview, count: int) -> Chunk:
     return chunk_of(*chunk_rows(memory, count))
 
 
-def read_block(source: int | bytes | memoryview | mmap.mmap, offset: int, path: Path) -> Block:
+def read_block(source: Source, offset: int, path: Path) -> Block:
     """Read the block at `offset` of an open file descriptor or of octets at hand, and verify all of it.
 
     `path` names the place in errors. Raises DamagedBlock, and NewerFormat for a sound block of a later version.
@@ -153,7 +157,7 @@ def read_block(source: int | bytes | memoryview | mmap.mmap, offset: int, path: 
     status = block_verify(octets)
     if status:
         raise DamagedBlock(path, offset, block_status_text(status))
-    return Block(path, offset, header, _decompress(octets[BLOCK_HEAD_LENGTH:], header.raw_length, offset, path))
+    return Block(path, offset, header, _decompress(memoryview(octets)[BLOCK_HEAD_LENGTH:], header.raw_length, offset, path))
 
 
 def iter_blocks(path: Path) -> Iterator[Block | Damage]:
@@ -175,29 +179,27 @@ def iter_blocks(path: Path) -> Iterator[Block | Damage]:
 
 
 def _block_or_damage(octets: mmap.mmap, offset: int, size: int, path: Path) -> Block | Damage:
-    try:
-        header = _header(octets[offset : offset + BLOCK_HEAD_LENGTH], offset, path)
-    except (DamagedBlock, NewerFormat) as error:
-        return Damage(offset, block_find(octets, offset + 1) - offset, str(error))
+    _, fields = block_header_decode(octets[offset : offset + BLOCK_HEAD_LENGTH])
+    length = BlockHeader(*fields).length if fields is not None else 0
     try:
         return read_block(octets, offset, path)
-    except DamagedBlock as error:
-        if offset + header.length > size:
-            # The last write of a crash; anything sound behind its header is still looked for.
-            return Damage(offset, block_find(octets, offset + 1) - offset, str(error))
-        return Damage(offset, header.length, str(error))
+    except (DamagedBlock, NewerFormat) as error:
+        if fields is None or length > size - offset:
+            # No header, or the last write of a crash: anything sound behind it is still looked for.
+            length = block_find(octets, offset + 1) - offset
+        return Damage(offset, length, str(error))
 
 
 def _header(octets: bytes, offset: int, path: Path) -> BlockHeader:
     status, fields = block_header_decode(octets)
-    if status == BLOCK_NEWER:
+    if status in (BLOCK_NEWER, BLOCK_UNKNOWN):
         raise NewerFormat("read", path, f"block at octet {offset}: {block_status_text(status)}")
     if fields is None:
         raise DamagedBlock(path, offset, block_status_text(status))
     return BlockHeader(*fields)
 
 
-def _take(source: int | bytes | memoryview | mmap.mmap, offset: int, length: int) -> bytes:
+def _take(source: Source, offset: int, length: int) -> bytes:
     if not isinstance(source, int):
         return bytes(source[offset : offset + length])
     parts = []
@@ -211,7 +213,7 @@ def _take(source: int | bytes | memoryview | mmap.mmap, offset: int, length: int
     return b"".join(parts)
 
 
-def _decompress(frame: bytes, raw_length: int, offset: int, path: Path) -> bytes:
+def _decompress(frame: memoryview, raw_length: int, offset: int, path: Path) -> bytes:
     try:
         # The size the frame itself claims is what zstandard would allocate: it is held against the header first.
         parameters = zstandard.get_frame_parameters(frame)
