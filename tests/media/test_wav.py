@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from chunks import T0_US, Rtp, make_chunk, make_chunks, make_key, talk
 from numpy.typing import NDArray
 
+from chunks import T0_US, Rtp, make_chunk, make_chunks, make_key, talk
 from sipflow.errors import NothingToPlay
 from sipflow.media.timeline import Gap
 from sipflow.media.wav import MAX_RIFF, WavFile
@@ -45,9 +45,9 @@ def samples_of(wav: WavFile) -> NDArray[np.int16]:
     return np.frombuffer(frames, "<i2").reshape(-1, wav.channels)
 
 
-def play(packets: Sequence[Rtp], **key: int) -> WavFile:
+def play(packets: Sequence[Rtp], leg: int = 0) -> WavFile:
     """Make the file of one stream."""
-    return WavFile("call@test", make_chunks(make_key(**key), packets, 7))
+    return WavFile("call@test", make_chunks(make_key(leg), packets, 7))
 
 
 def left(wav: WavFile) -> NDArray[np.int16]:
@@ -256,6 +256,17 @@ def test_a_network_stall_delays_no_audio(held_ms: int) -> None:
     stalled.sort()
     wav = play(stalled)
     assert np.array_equal(left(wav), mu(long))
+
+
+def test_a_pause_that_ends_in_a_burst_is_placed_by_the_packets_on_time() -> None:
+    # the sender stood still for 3 s and its timestamps too; the first 50 packets after that came up to 1 s late
+    first, second = AUDIO[:4000], AUDIO[4000:] * 4
+    late = [
+        packet._replace(time_us=max(packet.time_us, T0_US + 4_480_000 + index * 10))
+        for index, packet in enumerate(talk(second, time_us=T0_US + 3_500_000, sequence=1025, timestamp=164_000))
+    ]
+    heard = left(play(talk(first) + late))
+    assert np.array_equal(heard, np.concatenate([mu(first), np.zeros(24_000, np.int16), mu(second)]))
 
 
 def test_one_packet_delayed_by_seconds_is_in_its_place() -> None:

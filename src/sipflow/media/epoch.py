@@ -16,17 +16,25 @@ TOLERANCE_S: Final = 1.0
 # A clock that strays further than this from capture time is no clock: broken timestamps, or forged ones.
 DRIFT_S: Final = 5.0
 DRIFT_SHARE: Final = 0.02
+# A packet held up by less than this above its epoch's level counts as on time.
+SETTLED_S: Final = 0.1
 # Levels are compared over at most this many packets on either side of a jump, so that slow drift does not count.
 _BEFORE: Final = 500
 _AFTER: Final = 3000
 
 
 class Epochs(NamedTuple):
-    """Per packet its epoch; per epoch the anchor (index of its first captured packet) and whether its clock holds."""
+    """Per packet its epoch; per epoch what else is known of it.
+
+    `anchor` is the index of the packet whose capture time holds: the first captured one of a segment; within a
+    segment the least delayed one, as a jump often ends in a burst of packets that were held up. `clocked` tells that
+    the timestamps keep to capture time, `settled` that the first packet was not held up itself.
+    """
 
     epoch: NDArray[np.int32]
     anchor: NDArray[np.int64]
     clocked: NDArray[np.bool_]
+    settled: NDArray[np.bool_]
 
 
 def epochs(packets: NDArray[np.void], clock: NDArray[np.int64]) -> Epochs:
@@ -49,8 +57,15 @@ def epochs(packets: NDArray[np.void], clock: NDArray[np.int64]) -> Epochs:
     delay = np.cumsum(parting)
     names = _name(starts, delay, fresh, follows)
     epoch = np.repeat(np.array(names, np.int32), np.diff(np.append(starts, len(packets))))
-    anchor = _anchors(epoch, time_us)
-    return Epochs(epoch, anchor, _clocked(epoch, anchor, delay, time_us))
+    order = np.argsort(epoch, kind="stable")
+    edges = np.append(np.searchsorted(epoch[order], np.arange(int(epoch.max()) + 1)), len(epoch))
+    anchor = _first_captured(epoch, time_us)
+    settled = np.ones(len(anchor), bool)
+    for name in np.flatnonzero(~fresh[order[edges[:-1]]]).tolist():
+        head = order[edges[name] : min(edges[name + 1], edges[name] + _BEFORE)]
+        anchor[name] = head[np.argmin(delay[head])]
+        settled[name] = delay[head[0]] - delay[anchor[name]] <= SETTLED_S
+    return Epochs(epoch, anchor, _clocked(order, edges, anchor, delay, time_us), settled)
 
 
 def _name(
@@ -86,7 +101,7 @@ def _tail(delay: NDArray[np.float64], start: int, stop: int) -> float:
     return float(delay[max(start, stop - _BEFORE) : stop].min())
 
 
-def _anchors(epoch: NDArray[np.int32], time_us: NDArray[np.int64]) -> NDArray[np.int64]:
+def _first_captured(epoch: NDArray[np.int32], time_us: NDArray[np.int64]) -> NDArray[np.int64]:
     order = np.lexsort((time_us, epoch))
     first = np.ones(len(order), bool)
     first[1:] = epoch[order[1:]] != epoch[order[:-1]]
@@ -94,15 +109,17 @@ def _anchors(epoch: NDArray[np.int32], time_us: NDArray[np.int64]) -> NDArray[np
 
 
 def _clocked(
-    epoch: NDArray[np.int32], anchor: NDArray[np.int64], delay: NDArray[np.float64], time_us: NDArray[np.int64]
+    order: NDArray[np.int64],
+    edges: NDArray[np.int64],
+    anchor: NDArray[np.int64],
+    delay: NDArray[np.float64],
+    time_us: NDArray[np.int64],
 ) -> NDArray[np.bool_]:
     """Tell per epoch whether its timestamps keep to capture time; stalls, which come back, are allowed."""
-    strayed = delay - delay[anchor][epoch]
-    furthest = np.zeros(len(anchor))
-    np.maximum.at(furthest, epoch, np.abs(strayed))
+    strayed = np.empty(len(order))
+    strayed[order] = delay[order] - np.repeat(delay[anchor], np.diff(edges))
+    furthest = np.maximum.reduceat(np.abs(strayed)[order], edges[:-1])
     clocked = np.ones(len(anchor), bool)
-    order = np.argsort(epoch, kind="stable")
-    edges = np.append(np.searchsorted(epoch[order], np.arange(len(anchor))), len(epoch))
     for name in np.flatnonzero(furthest > DRIFT_S).tolist():
         own = order[edges[name] : edges[name + 1]]
         allowed = DRIFT_S + DRIFT_SHARE * np.abs(time_us[own] - time_us[anchor[name]]) / 1e6
