@@ -1,18 +1,21 @@
 """Epochs: stretches of a stream whose timestamps come from one running clock.
 
-Within an epoch the RTP timestamp places every sample. A new epoch starts with a new segment (restart), a new clock
-rate, or where timestamp and capture time part by more than TOLERANCE_S and stay apart: a sender that drew new
-timestamps, or one that stood still during a pause. A network stall or one late packet parts them too, but comes back
-(delay only ever adds), and starts none.
+Within an epoch the RTP timestamp places every sample. A new epoch starts
+* with a new segment (restart) or clock rate;
+* where the timestamp jumps away from capture time by more than JUMP_S without the sequence number explaining it: the
+  sender drew new timestamps (when it jumps back, the old epoch goes on);
+* where capture time runs ahead by more than PAUSE_S and stays ahead: the sender stood still, its timestamps too.
+A network stall or a late packet only looks like the last: delay can only add, so the least delay around it is the same
+before and after, and no epoch starts. Slow drift between the clocks starts none either.
 """
 
-import itertools
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-TOLERANCE_S: Final = 1.0
+JUMP_S: Final = 1.0
+PAUSE_S: Final = 0.25
 # A clock that strays further than this from capture time is no clock: broken timestamps, or forged ones.
 DRIFT_S: Final = 5.0
 DRIFT_SHARE: Final = 0.02
@@ -49,13 +52,16 @@ def epochs(packets: NDArray[np.void], clock: NDArray[np.int64]) -> Epochs:
     fresh = np.ones(len(packets), bool)
     fresh[1:] = (segment[1:] != segment[:-1]) | (clock[1:] != clock[:-1])
     parting[fresh] = 0.0
-    # Does the timestamp do what the sequence number says? Then the jump is in the capture time.
-    due = np.diff(packets["extended"]) * np.maximum(packets["length"][:-1].astype(np.int64), clock[1:] // 50)
-    follows = np.ones(len(packets), bool)
-    follows[1:] = np.abs(ticks - due) <= clock[1:]
-    starts = np.flatnonzero(fresh | (np.abs(parting) > TOLERANCE_S))
+    # Does the timestamp do what the sequence number says? Then capture time is what jumped.
+    numbers = np.diff(packets["extended"])
+    single = ticks[(numbers == 1) & (ticks > 0)]
+    pace = int(np.median(single)) if len(single) else 0
+    jumps = np.zeros(len(packets), bool)
+    jumps[1:] = (np.abs(ticks - numbers * pace) > JUMP_S * clock[1:]) & (np.abs(parting[1:]) > JUMP_S)
+    jumps |= fresh
+    starts = np.flatnonzero(jumps | (parting > PAUSE_S))
     delay = np.cumsum(parting)
-    names = _name(starts, delay, fresh, follows)
+    names = _name(starts, delay, fresh, jumps)
     epoch = np.repeat(np.array(names, np.int32), np.diff(np.append(starts, len(packets))))
     order = np.argsort(epoch, kind="stable")
     edges = np.append(np.searchsorted(epoch[order], np.arange(int(epoch.max()) + 1)), len(epoch))
@@ -69,36 +75,36 @@ def epochs(packets: NDArray[np.void], clock: NDArray[np.int64]) -> Epochs:
 
 
 def _name(
-    starts: NDArray[np.int64], delay: NDArray[np.float64], fresh: NDArray[np.bool_], follows: NDArray[np.bool_]
+    starts: NDArray[np.int64], delay: NDArray[np.float64], fresh: NDArray[np.bool_], jumps: NDArray[np.bool_]
 ) -> list[int]:
-    """Give each run between jumps the number of its epoch."""
+    """Give each run between candidates the number of its epoch."""
     names: list[int] = []
-    count = 0
-    known: list[tuple[int, float]] = []  # the two latest epochs of this segment and the delay they ended with
-    edges = [*starts.tolist(), len(delay)]
-    for run, (start, stop) in enumerate(itertools.pairwise(edges)):
+    count = began = current = 0
+    earlier: tuple[int, float] | None = None  # the epoch before a jump and its delay there: a jump back resumes it
+    bounds = np.append(np.flatnonzero(jumps), len(delay))
+    limits = bounds[np.searchsorted(bounds, starts, "right")].tolist()
+    for start, limit in zip(starts.tolist(), limits, strict=True):
+        ahead = delay[start : min(limit, start + _AFTER)]
+        after = float(ahead.min())
+        before = float(delay[max(began, start - _BEFORE) : start].min()) if start else 0.0
         if fresh[start]:
-            known = []
-        level = _head(delay, start, stop)
-        name = next((epoch for epoch, ended in reversed(known) if abs(level - ended) <= TOLERANCE_S), count)
-        if name == count and known and follows[start] and stop < len(delay) and follows[stop] and not fresh[stop]:
-            # Packets held up by the network: in place by their timestamps, as what follows is back on the old level.
-            back = _head(delay, stop, edges[run + 2])
-            if abs(back - known[-1][1]) <= TOLERANCE_S:
-                names.append(known[-1][0])
-                continue
-        count = max(count, name + 1)
-        known = [*[pair for pair in known if pair[0] != name][-1:], (name, _tail(delay, start, stop))]
-        names.append(name)
+            current, count, began, earlier = count, count + 1, start, None
+        elif jumps[start]:
+            left = (current, before)
+            if abs(after - before) > JUMP_S:
+                resumed = earlier is not None and abs(after - earlier[1]) <= JUMP_S
+                current = earlier[0] if resumed and earlier is not None else count
+                count += not resumed
+                began, earlier = start, left
+        elif after - before > PAUSE_S and not _drains(ahead):
+            current, count, began = count, count + 1, start
+        names.append(current)
     return names
 
 
-def _head(delay: NDArray[np.float64], start: int, stop: int) -> float:
-    return float(delay[start : min(stop, start + _AFTER)].min())
-
-
-def _tail(delay: NDArray[np.float64], start: int, stop: int) -> float:
-    return float(delay[max(start, stop - _BEFORE) : stop].min())
+def _drains(ahead: NDArray[np.float64]) -> bool:
+    # Still coming faster than they play when the stream ends: what was held up, and no pause can be told from it.
+    return bool(ahead[0] - ahead[-1] > SETTLED_S and ahead[-1] == ahead.min())
 
 
 def _first_captured(epoch: NDArray[np.int32], time_us: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -64,8 +64,7 @@ def measure(stream: Stream, payloads: Payloads | None = None) -> StreamStatistic
     dominant = _dominant(types, payloads)
     codec = None if dominant is None else codec_of(dominant, payloads)
     series = np.zeros(0) if dominant is None else _jitter(stream, dominant, types, payloads)
-    received = int(np.count_nonzero(packets["verdict"] <= Verdict.LATE))
-    lost = stream.expected - received
+    lost = stream.expected - stream.received
     first_us, last_us = _span(stream)
     return StreamStatistics(
         leg=stream.key.leg,
