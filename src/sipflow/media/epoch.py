@@ -24,6 +24,7 @@ SETTLED_S: Final = 0.1
 # Levels are compared over at most this many packets on either side of a jump, so that slow drift does not count.
 _BEFORE: Final = 500
 _AFTER: Final = 3000
+_LAST: Final = 10
 
 
 class Epochs(NamedTuple):
@@ -104,7 +105,7 @@ def _name(
 
 def _drains(ahead: NDArray[np.float64]) -> bool:
     # Still coming faster than they play when the stream ends: what was held up, and no pause can be told from it.
-    return bool(ahead[0] - ahead[-1] > SETTLED_S and ahead[-1] == ahead.min())
+    return bool(ahead[-min(len(ahead), _LAST)] - ahead[-1] > SETTLED_S / 2 and ahead[-1] == ahead.min())
 
 
 def _first_captured(epoch: NDArray[np.int32], time_us: NDArray[np.int64]) -> NDArray[np.int64]:
