@@ -27,6 +27,12 @@ class RunningServer:
         if wait:
             self.until(lambda: self.get("/health").status_code == 200, "healthy")
 
+    def ended(self, seconds: float = 20.0) -> int:
+        """Wait for the process to end by itself; gives its status."""
+        code = self.process.wait(seconds)
+        self._log.close()
+        return code
+
     def get(self, path: str, **parameters: str) -> httpx.Response:
         return httpx.get(self.url + path, params=parameters or None, timeout=10)
 

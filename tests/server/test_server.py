@@ -108,7 +108,8 @@ def test_flush_count_brings_the_limit_down_to_two_seconds(tmp_path: Path) -> Non
         time.sleep(3)
         assert stored_rows(tmp_path / "data") == Counter()
         server.send(encode_packet(options("count-4")))
-        server.until(lambda: stored_rows(tmp_path / "data")["sip"] == 5, "stored", 10)
+        # The four are two seconds old and go; the fifth is young, and alone again it may wait.
+        server.until(lambda: stored_rows(tmp_path / "data")["sip"] >= 4, "stored", 10)
 
 
 def test_every_refused_frame_is_counted_and_costs_only_itself(tmp_path: Path) -> None:
@@ -189,7 +190,7 @@ def reader_of(server: RunningServer) -> int:
 def test_a_second_server_is_refused_the_root(tmp_path: Path) -> None:
     with RunningServer(tmp_path / "data") as server:
         second = RunningServer(tmp_path / "data", wait=False)
-        assert second.process.wait(20) == 1
+        assert second.ended() == 1
         assert f"another sipflow-server (process {server.process.pid}) writes here" in second.log.read_text()
 
 
@@ -198,7 +199,7 @@ def test_a_second_server_is_refused_the_port(tmp_path: Path, option: str, place:
     with RunningServer(tmp_path / "a") as server:
         taken = f"127.0.0.1:{server.udp[1] if place == 'udp' else server.http}"
         second = RunningServer(tmp_path / "b", option, taken, wait=False)
-        assert second.process.wait(20) == 2
+        assert second.ended() == 2
         said = second.log.read_text()
         assert f"{option}: found '{taken}'; allowed: an address of this machine whose port is free" in said
 
