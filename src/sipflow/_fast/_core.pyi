@@ -327,10 +327,14 @@ class Sender:
         *,
         speed: float,
         single: bool = False,
+        offload: bool = False,
         budget: int = ...,
         tick_us: int = 1000,
     ) -> None:
-        """Begin a clock that stands at `origin_us` (capture time) when run is first called; speed 0 is unpaced."""
+        """Begin a clock that stands at `origin_us` (capture time) when run is first called; speed 0 is unpaced.
+
+        `offload` lets the kernel cut datagrams, where it can (UDP_SEGMENT); batches are then padded to `budget`.
+        """
     def add_talker(self, talker: Talker) -> None:
         """Take over a copy of a talker. Raises ValueError when it begins before the origin."""
     def add_frame(self, time_us: int, frame: bytes) -> None:

@@ -23,7 +23,7 @@ CREATE TABLE IF NOT EXISTS parts (
     path TEXT NOT NULL UNIQUE,       -- relative to the root
     start_us INTEGER NOT NULL,       -- the period of filing time it covers
     end_us INTEGER NOT NULL,
-    state TEXT NOT NULL,             -- open, sealed
+    state TEXT NOT NULL,             -- making (its files do not stand yet), open, sealed
     owner INTEGER NOT NULL DEFAULT 0, -- 0: the recorder; else the process id of an import
     t0_us INTEGER, t1_us INTEGER,    -- first and last time in it, once sealed
     calls INTEGER, sip_messages INTEGER, rtp_packets INTEGER, octets INTEGER
@@ -111,18 +111,23 @@ class Catalog:
         """
         with self._transaction():
             row = self._db.execute(
-                f"SELECT {_COLUMNS} FROM parts WHERE start_us = ? AND end_us = ? AND state = 'open' AND owner = ?",
+                f"SELECT {_COLUMNS} FROM parts WHERE start_us = ? AND end_us = ? AND state <> 'sealed' AND owner = ?",
                 [period.start_us, period.end_us, owner],
             ).fetchone()
             if row is not None:
                 return Part(*row)
             path = self._free_path(directory_of(period))
             row = self._db.execute(
-                "INSERT INTO parts (path, start_us, end_us, state, owner) VALUES (?, ?, ?, 'open', ?) "
+                "INSERT INTO parts (path, start_us, end_us, state, owner) VALUES (?, ?, ?, 'making', ?) "
                 f"RETURNING {_COLUMNS}",
                 [path, period.start_us, period.end_us, owner],
             ).fetchone()
         return Part(*row)
+
+    def made(self, part: Part) -> None:
+        """Show a claimed part to readers, now that its files stand."""
+        with self._transaction():
+            self._db.execute("UPDATE parts SET state = 'open' WHERE id = ? AND state = 'making'", [part.id])
 
     def _free_path(self, directory: Path) -> str:
         taken = {row[0] for row in self._db.execute("SELECT path FROM parts")}
@@ -155,7 +160,10 @@ class Catalog:
         """List all parts, those with the newest packets first, open ones before all."""
         return [
             Part(*row)
-            for row in self._read(f"SELECT {_COLUMNS} FROM parts ORDER BY t1_us IS NOT NULL, t1_us DESC, id DESC")
+            for row in self._read(
+                f"SELECT {_COLUMNS} FROM parts WHERE state <> 'making' "
+                "ORDER BY t1_us IS NOT NULL, t1_us DESC, id DESC"
+            )
         ]
 
     def open_parts(self) -> list[Part]:
@@ -188,7 +196,7 @@ class Catalog:
 
         They are added as open: sealing them reads their calls and completes the row.
         """
-        known = {part.path for part in self.parts()}
+        known = {row[0] for row in self._read("SELECT path FROM parts")}
         added = []
         for path in find_buckets(self.root):
             if path.as_posix() in known:
