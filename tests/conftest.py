@@ -3,5 +3,4 @@
 import sys
 from pathlib import Path
 
-for place in ("server", "reference"):
-    sys.path.append(str(Path(__file__).parent / place))
+sys.path.append(str(Path(__file__).parent / "server"))

@@ -23,7 +23,17 @@ _START_SECONDS = 15.0
 def main() -> None:
     """Start the server, play the calls, show the first one's ladder, and stay up until interrupted."""
     server = subprocess.Popen(
-        [sys.executable, "-m", "sipflow.server", "--udp", UDP, "--http", HTTP.removeprefix("http://"), "--dir", str(DATA)]
+        [
+            sys.executable,
+            "-m",
+            "sipflow.server",
+            "--udp",
+            UDP,
+            "--http",
+            HTTP.removeprefix("http://"),
+            "--dir",
+            str(DATA),
+        ]
     )
     try:
         _wait_until_healthy(server)
@@ -67,8 +77,8 @@ def _play_and_show() -> None:
     say(
         f"\nOpen {HTTP}/api/v1/calls for the list, {HTTP}/api/v1/calls/{first}/media.wav to hear this one,\n"
         f"or run: sipflow wav {shlex.quote(calls[0].call_id)} --url {HTTP} -o call.wav\n"
-        f"A RustPBX node sends its calls here with: [sipflow] type = \"remote\", "
-        f"nodes = [{{ udp = \"{UDP}\", http = \"{HTTP}\" }}]\n"
+        f'A RustPBX node sends its calls here with: [sipflow] type = "remote", '
+        f'nodes = [{{ udp = "{UDP}", http = "{HTTP}" }}]\n'
         "Ctrl-C stops the server.\n"
     )
     sys.stdout.flush()

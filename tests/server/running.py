@@ -57,7 +57,7 @@ class RunningServer:
 
     def metric(self, name: str) -> int:
         for line in self.get("/metrics").text.splitlines():
-            if line.startswith(name + "{") or line.startswith(name + " "):
+            if line.startswith((name + "{", name + " ")):
                 return int(line.rsplit(" ", 1)[1])
         raise AssertionError(f"no metric {name}")
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-
 from running import RunningServer, free_port
+
 from sipflow.clock import now_us
 from sipflow.load.play import Sending, play
 from sipflow.load.samples import SAMPLES_SPAN_US, sample_calls
@@ -28,7 +28,14 @@ FAST = Sending(speed=None)
 
 
 def options(call_id: str, time_us: int | None = None, **more: object) -> Packet:
-    text = f"OPTIONS sip:bob@h SIP/2.0\r\nFrom: <sip:a@h>;tag=1\r\nTo: <sip:b@h>\r\nCall-ID: {call_id}\r\nCSeq: 1 OPTIONS\r\n\r\n"
+    lines = (
+        "OPTIONS sip:b@h SIP/2.0",
+        "From: <sip:a@h>;tag=1",
+        "To: <sip:b@h>",
+        f"Call-ID: {call_id}",
+        "CSeq: 1 OPTIONS",
+    )
+    text = "".join(f"{line}\r\n" for line in (*lines, ""))
     return Packet(Kind.SIP, ALICE, BOB, time_us or now_us(), text.encode(), **more)  # type: ignore[arg-type]
 
 

@@ -60,7 +60,9 @@ def import_captures(files: tuple[Path, ...], root: Path, subdirs: str) -> None:
 def _print_report(report: ImportReport) -> None:
     click.echo(f"{report.path}: {report.sip} SIP messages, {report.rtp} RTP packets of {report.calls} calls imported")
     for reason, skipped in sorted(report.skipped.items(), key=lambda item: -item[1].count):
-        click.echo(f"  not imported: {skipped.count} {reason}; first: {skipped.examples[0] if skipped.examples else '-'}")
+        click.echo(
+            f"  not imported: {skipped.count} {reason}; first: {skipped.examples[0] if skipped.examples else '-'}"
+        )
     if report.damage:
         click.echo(f"  the file is damaged: {report.damage}")
 

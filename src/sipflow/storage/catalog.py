@@ -6,12 +6,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sipflow.errors import NewerFormat, StorageError
 from sipflow.storage.index import Totals
 from sipflow.storage.layout import CATALOG, DATABASE, PART, Period, directory_of, find_buckets, period_at
-
 
 VERSION = 1
 # Two octets of fingerprint name a wrong bucket once in 65,536 calls; beyond this many calls in a shard, four are kept.
@@ -161,8 +160,7 @@ class Catalog:
         return [
             Part(*row)
             for row in self._read(
-                f"SELECT {_COLUMNS} FROM parts WHERE state <> 'making' "
-                "ORDER BY t1_us IS NOT NULL, t1_us DESC, id DESC"
+                f"SELECT {_COLUMNS} FROM parts WHERE state <> 'making' ORDER BY t1_us IS NOT NULL, t1_us DESC, id DESC"
             )
         ]
 
@@ -185,7 +183,7 @@ class Catalog:
             found += [Part(*row) for row in self._read(f"SELECT {_COLUMNS} FROM parts WHERE id IN ({marks})", *some)]
         return found
 
-    def _read(self, statement: str, *values: object) -> "list[tuple[object, ...]]":  # noqa: D102
+    def _read(self, statement: str, *values: object) -> list[Any]:
         try:
             return self._db.execute(statement, values).fetchall()
         except sqlite3.Error as error:
