@@ -25,12 +25,14 @@ class SipflowError(Exception):
 class ConfigError(SipflowError):
     """A setting that cannot be used.
 
-    `key` is its name as written by the user, `found` what stood there, `allowed` what may stand there.
+    `key` is its name as written by the user, `found` what stood there, `allowed` what may stand there, `where` the
+    file and line when it came from a file.
     """
 
-    def __init__(self, key: str, found: object, allowed: str) -> None:
-        super().__init__(f"{key}: found {found!r}; allowed: {allowed}")
+    def __init__(self, key: str, found: object, allowed: str, where: str = "") -> None:
+        super().__init__(f"{where + ': ' if where else ''}{key}: found {found!r}; allowed: {allowed}")
         self.key = key
+        self.where = where
         self.found = found
         self.allowed = allowed
 

@@ -271,6 +271,9 @@ cdef extern from "facts.h" nogil:
         uint64_t id
         uint32_t chunk
         uint16_t call_id_length
+        uint8_t has_ssrc
+        uint8_t clock_skew
+    c_bool sf_rows_facts(const sf_rtp_row *rows, size_t count, sf_slice data, sf_chunk_facts *out)
     c_bool sf_chunk_facts_of "sf_chunk_facts" (const uint8_t *chunk, size_t used, uint32_t count, sf_chunk_facts *out)
 
 

@@ -249,6 +249,9 @@ class Receiver:
 def receive_buffer(fd: int, octets: int) -> int:
     """Ask for a receive buffer; gives what the kernel granted [octets]."""
 
+def rows_facts(rows: bytes, data: bytes, is_rtp: bool, clock_skew: bool) -> bytes:
+    """Gather one CHUNK_FACTS row from RTP_ROW rows; raises ValueError when they do not fit the data."""
+
 def arena_parts(memory: bytes, count: int) -> list[tuple[int, int, int]]:
     """Give start, end and filing time of each record of an arena; raises ValueError when it contradicts itself."""
 

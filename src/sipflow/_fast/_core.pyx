@@ -799,6 +799,17 @@ def receive_buffer(int fd, int octets):
     return sf_receive_buffer(fd, octets)
 
 
+def rows_facts(bytes rows, bytes data, bint is_rtp, bint clock_skew):
+    cdef sf_chunk_facts facts
+    memset(&facts, 0, sizeof(facts))
+    facts.has_ssrc = is_rtp
+    facts.clock_skew = clock_skew
+    if len(rows) % 40 != 0 or not sf_rows_facts(<const sf_rtp_row *>PyBytes_AS_STRING(rows), len(rows) // 40,
+                                                slice_of(data), &facts):
+        raise ValueError("rows do not fit their data")
+    return PyBytes_FromStringAndSize(<const char *>&facts, sizeof(facts))
+
+
 def arena_parts(bytes memory, unsigned count):
     """Gives (start, end, filing time) of each record."""
     cdef sf_cursor arena = sf_cursor_of(PyBytes_AS_STRING(memory), len(memory))

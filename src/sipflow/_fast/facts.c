@@ -29,82 +29,113 @@ static void tally_sequence(struct tally *t, uint16_t seq)
     t->high = at > t->high ? at : t->high;
 }
 
-bool sf_chunk_facts(const uint8_t *chunk, size_t used, uint32_t count, struct sf_chunk_facts *out)
+/* What is carried from packet to packet. */
+struct gather {
+    struct tally tally;
+    double jitter;
+    int64_t last_us;
+    uint32_t last_ts;
+    bool timed;
+    bool any;
+};
+
+#define CLOCK 8000.0 /* the index knows no SDP; the exact figure is computed on demand */
+
+static void gather_packet(struct gather *g, const struct sf_pool_rtp *record, const uint8_t *packet,
+                          struct sf_chunk_facts *out)
 {
-    struct sf_chunk_identity id;
-    struct tally t = {.low = 0};
-    if (used < sizeof id) {
-        return false;
+    int64_t filed = (int64_t)(out->clock_skew ? record->arrival_us : record->time_us);
+    if (!g->any) {
+        out->filed_us = out->t0_us = out->t1_us = filed;
     }
-    memcpy(&id, chunk, sizeof id);
-    *out = (struct sf_chunk_facts){
-        .packets = count,
-        .ssrc = id.ssrc,
-        .client_id = id.client_id,
-        .leg = id.leg,
-        .src_port = id.src_port,
-        .dst_port = id.dst_port,
-        .call_id_length = id.call_id_length,
-        .family = id.family,
-        .has_ssrc = id.has_ssrc,
-        .clock_skew = id.clock_skew,
-    };
-    memcpy(out->src, id.src, 16);
-    memcpy(out->dst, id.dst, 16);
-    size_t at = sf_chunk_head(id.call_id_length);
-    double jitter = 0, clock = 8000;
-    int64_t last_us = 0;
-    uint32_t last_ts = 0;
-    bool timed = false;
-    for (uint32_t i = 0; i < count; i++) {
-        struct sf_pool_rtp record;
-        if (at > used || used - at < sizeof record) {
-            return false;
-        }
-        memcpy(&record, chunk + at, sizeof record);
-        const uint8_t *packet = chunk + at + sizeof record;
-        if (used - at < sf_pool_rtp_size(record.length)) {
-            return false;
-        }
-        at += sf_pool_rtp_size(record.length);
-        int64_t filed = (int64_t)(id.clock_skew ? record.arrival_us : record.time_us);
-        if (i == 0) {
-            out->filed_us = out->t0_us = out->t1_us = filed;
-        }
-        out->t0_us = filed < out->t0_us ? filed : out->t0_us;
-        out->t1_us = filed > out->t1_us ? filed : out->t1_us;
-        if (!id.has_ssrc || record.length < 12) {
-            continue;
-        }
+    out->t0_us = filed < out->t0_us ? filed : out->t0_us;
+    out->t1_us = filed > out->t1_us ? filed : out->t1_us;
+    if (out->has_ssrc && record->length >= 12) {
         uint16_t seq = sf_load_be16(packet + 2);
         uint32_t ts = sf_load_be32(packet + 4);
         uint8_t type = packet[1] & 0x7f;
-        if (i == 0) {
-            t.base = out->first_seq = seq;
+        if (!g->any) {
+            g->tally.base = out->first_seq = seq;
         }
         out->last_seq = seq;
-        tally_sequence(&t, seq);
-        t.types[type] += t.types[type] < UINT8_MAX;
+        tally_sequence(&g->tally, seq);
+        g->tally.types[type] += g->tally.types[type] < UINT8_MAX;
         /* Events and repeats stand still on the RTP clock and would only add noise. */
-        if (timed && ts != last_ts) {
-            double d = (double)((int64_t)record.time_us - last_us) * clock / 1e6 -
-                       (double)(int32_t)(ts - last_ts);
-            jitter += ((d < 0 ? -d : d) - jitter) / 16;
+        if (g->timed && ts != g->last_ts) {
+            double d = (double)((int64_t)record->time_us - g->last_us) * CLOCK / 1e6 -
+                       (double)(int32_t)(ts - g->last_ts);
+            g->jitter += ((d < 0 ? -d : d) - g->jitter) / 16;
         }
-        if (!timed || ts != last_ts) {
-            last_us = (int64_t)record.time_us;
-            last_ts = ts;
-            timed = true;
+        if (!g->timed || ts != g->last_ts) {
+            g->last_us = (int64_t)record->time_us;
+            g->last_ts = ts;
+            g->timed = true;
         }
     }
+    g->any = true;
+    out->packets++;
+}
+
+static void gather_end(const struct gather *g, struct sf_chunk_facts *out)
+{
     for (unsigned type = 0; type < 128; type++) {
-        if (t.types[type] > t.types[out->payload_type]) {
+        if (g->tally.types[type] > g->tally.types[out->payload_type]) {
             out->payload_type = (uint8_t)type;
         }
     }
-    if (t.distinct > 0) {
-        out->lost = (uint32_t)(t.high - t.low + 1) - t.distinct;
-        out->jitter_us = (uint32_t)(jitter * 1e6 / clock);
+    if (g->tally.distinct > 0) {
+        out->lost = (uint32_t)(g->tally.high - g->tally.low + 1) - g->tally.distinct;
+        out->jitter_us = (uint32_t)(g->jitter * 1e6 / CLOCK);
     }
-    return at <= used;
+}
+
+bool sf_chunk_facts(const uint8_t *chunk, size_t used, uint32_t count, struct sf_chunk_facts *out)
+{
+    struct sf_chunk stream;
+    struct sf_pool_rtp record;
+    struct sf_slice packet;
+    struct gather g = {.any = false};
+    if (!sf_chunk_open(chunk, used, &stream)) {
+        return false;
+    }
+    const struct sf_chunk_identity *id = &stream.identity;
+    *out = (struct sf_chunk_facts){
+        .ssrc = id->ssrc,
+        .client_id = id->client_id,
+        .leg = id->leg,
+        .src_port = id->src_port,
+        .dst_port = id->dst_port,
+        .call_id_length = id->call_id_length,
+        .family = id->family,
+        .has_ssrc = id->has_ssrc,
+        .clock_skew = id->clock_skew,
+    };
+    memcpy(out->src, id->src, 16);
+    memcpy(out->dst, id->dst, 16);
+    while (out->packets < count) {
+        if (!sf_chunk_next(&stream, &record, &packet)) {
+            return false;
+        }
+        gather_packet(&g, &record, packet.p, out);
+    }
+    gather_end(&g, out);
+    return true;
+}
+
+bool sf_rows_facts(const struct sf_rtp_row *rows, size_t count, struct sf_slice data,
+                   struct sf_chunk_facts *out)
+{
+    struct gather g = {.any = false};
+    for (size_t i = 0; i < count; i++) {
+        const struct sf_rtp_row *row = &rows[i];
+        if (row->offset > data.n || data.n - row->offset < row->length) {
+            return false;
+        }
+        struct sf_pool_rtp record = {.time_us = (uint64_t)row->time_us,
+                                     .arrival_us = (uint64_t)row->arrival_us,
+                                     .length = (uint16_t)row->length};
+        gather_packet(&g, &record, data.p + row->offset, out);
+    }
+    gather_end(&g, out);
+    return true;
 }

@@ -83,10 +83,10 @@ class _Course:
         if scenario is Scenario.REGISTER:
             self._register()
         elif scenario is Scenario.OPTIONS:
-            self._dialog.respond(self._soon(), self._dialog.options(self._now), 200)
+            options = self._dialog.options(self._now)
+            self._dialog.respond(self._soon(), options, 200)
         else:
             self._invite()
-        self._dialog.messages.sort(key=lambda packet: packet.time_us)
         return Script(tuple(self._dialog.messages), tuple(self._streams))
 
     def _soon(self) -> int:
@@ -101,7 +101,8 @@ class _Course:
         return self._now
 
     def _register(self) -> None:
-        self._dialog.respond(self._soon(), self._dialog.register(self._now), 401)
+        first = self._dialog.register(self._now)
+        self._dialog.respond(self._soon(), first, 401)
         again = self._dialog.register(self._soon(), authorized=True)
         self._dialog.respond(self._soon(), again, 200)
 

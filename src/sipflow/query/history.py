@@ -14,8 +14,8 @@ from sipflow.query.answer import CallPage, CallSummary, Criteria, Fault, Flow, M
 from sipflow.query.live import LivePool, list_live, media_of
 from sipflow.query.parts import Listed, OpenPart
 from sipflow.query.window import Window
-from sipflow.storage.catalog import Catalog, Part
-from sipflow.storage.layout import CATALOG
+from sipflow.storage.catalog import Catalog, Part, found_part
+from sipflow.storage.layout import CATALOG, find_buckets
 from sipflow.wire.dialog import CallDigest
 from sipflow.wire.packet import Chunk, Message
 
@@ -88,7 +88,11 @@ class History:
 
     def _parts_with(self, call_id: str) -> list[Part]:
         catalog = self._catalog_now()
-        return [] if catalog is None else catalog.parts_with(call_id)
+        return self._walk() if catalog is None else catalog.parts_with(call_id)
+
+    def _walk(self) -> list[Part]:
+        """Find the buckets of a root without a catalog, as when one was copied here."""
+        return [found_part(self._root, path) for path in find_buckets(self._root)]
 
     def flow(self, call_id: str, window: Window = ALWAYS) -> Flow:
         """Give the SIP messages of a call, by capture time; none when it is unknown. Raises StorageError."""
@@ -161,7 +165,7 @@ class History:
                     rows[call_id] = digest.first_us
             want = criteria.limit + 1
             catalog = self._catalog_now()
-            parts = [] if catalog is None else catalog.parts()
+            parts = self._walk() if catalog is None else catalog.parts()
             chosen: list[CallSummary] = []
             fetch = want
             while True:

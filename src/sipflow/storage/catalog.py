@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from sipflow.errors import NewerFormat, StorageError
 from sipflow.storage.index import Totals
-from sipflow.storage.layout import CATALOG, DATABASE, ENDLESS, PART, Period, directory_of, find_buckets, period_at
+from sipflow.storage.layout import CATALOG, DATABASE, PART, Period, directory_of, find_buckets, period_at
 
 
 VERSION = 1
@@ -193,7 +193,7 @@ class Catalog:
         for path in find_buckets(self.root):
             if path.as_posix() in known:
                 continue
-            period = period_at(path) if path.parts else ENDLESS
+            period = period_at(path)
             with self._transaction():
                 self._db.execute(
                     "INSERT INTO parts (path, start_us, end_us, state) VALUES (?, ?, ?, 'open')",
@@ -201,6 +201,13 @@ class Catalog:
                 )
             added.append(path)
         return added
+
+
+def found_part(root: Path, path: Path) -> Part:
+    """Describe a bucket that no catalog lists; read-only files are those of a sealed one."""
+    sealed = (root / path / DATABASE).stat().st_mode & 0o200 == 0
+    state, (start_us, end_us) = "sealed" if sealed else "open", period_at(path)
+    return Part(0, path.as_posix(), start_us, end_us, state, 0, None, None, None, None, None, None)
 
 
 def _fingerprint(call_id: str) -> tuple[int, bytes]:

@@ -1,7 +1,6 @@
 """Full chunks of the pool into blocks and index rows."""
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -10,12 +9,10 @@ from numpy.typing import NDArray
 
 from sipflow._fast import Pool, arena_parts, blocks_assemble, messages_encode
 from sipflow.storage.block import BLOCK_HEAD
-from sipflow.storage.index import BlockRow, Portion, SipRow
-from sipflow.storage.facts import CHUNK_FACTS, media_rows
+from sipflow.storage.index import BlockRow, Portion
+from sipflow.storage.facts import CHUNK_FACTS, media_rows, sip_rows
 from sipflow.storage.layout import Period, Subdirs, period_of
-from sipflow.wire.dialog import CallDigest, digest_of
-from sipflow.wire.endpoint import Endpoint, from_packed
-from sipflow.wire.sip import parse_head
+from sipflow.storage.record import message_of
 
 # Measured (bench/packet.py): behind the companded delta higher levels cost CPU and gain nothing on audio.
 AUDIO_LEVEL = 1
@@ -113,21 +110,8 @@ class Encoder:
         heads = np.frombuffer(bytearray(raw_head), BLOCK_HEAD)
         heads["chunk"] = chunk_id
         data, offsets, filled = _assemble(heads, [self._sip.compress(content)])
-        rows = []
-        calls: dict[str, CallDigest] = {}
-        for position, _, (call_id, time_us, arrival_us, src, sport, dst, dport, payload, _, _, skew) in entries:
-            head = parse_head(payload)
-            source, target = _endpoint(src, sport), _endpoint(dst, dport)
-            method = head.method if head.is_request else head.cseq_method
-            rows.append(
-                SipRow(call_id, time_us, str(source), str(target), method, head.status, head.cseq, 0, position)
-            )
-            digest = digest_of(call_id, head, arrival_us if skew else time_us, source, target)
-            if call_id in calls:
-                calls[call_id].merge(digest)
-            else:
-                calls[call_id] = digest
-        return Portion(data, _block_rows(filled, offsets, len(data)), rows, [], list(calls.values()))
+        rows, calls = sip_rows((position, message_of(fields)) for position, _, fields in entries)
+        return Portion(data, _block_rows(filled, offsets, len(data)), rows, [], calls)
 
 
 def _assemble(heads: NDArray[np.void], frames: Sequence[object]) -> tuple[bytes, list[int], NDArray[np.void]]:
@@ -143,7 +127,3 @@ def _block_rows(heads: NDArray[np.void], offsets: Sequence[int], total: int) -> 
         for start, end, *values in zip(offsets, ends, *columns, strict=True)
     ]
 
-
-@lru_cache(maxsize=65536)
-def _endpoint(packed: bytes, port: int) -> Endpoint:
-    return from_packed(packed, port)

@@ -1,12 +1,16 @@
-"""What the index says of a stream chunk, as C gathers it while encoding."""
+"""What the index says of a block: a row per SIP message, a row per chunk of media."""
 
+from collections.abc import Iterable
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sipflow.storage.index import MediaRow
+from sipflow.storage.index import MediaRow, SipRow
+from sipflow.wire.dialog import CallDigest, digest_of
 from sipflow.wire.endpoint import from_packed
+from sipflow.wire.packet import Message
+from sipflow.wire.sip import parse_head
 
 # struct sf_chunk_facts (facts.h); times in microseconds.
 CHUNK_FACTS = np.dtype(
@@ -58,3 +62,21 @@ def media_rows(facts: NDArray[np.void], call_ids: list[str], offsets: list[int])
         numbers = (jitter, first, last) if is_rtp else (None, None, None)
         rows.append(MediaRow(call_id, t0, t1, leg, *ends, *rtp, packets, lost, *numbers, offset))
     return rows
+
+
+def sip_rows(messages: Iterable[tuple[int, Message]]) -> tuple[list[SipRow], list[CallDigest]]:
+    """Write the index rows of the messages of one block, given with their positions, and a digest of each call."""
+    rows = []
+    calls: dict[str, CallDigest] = {}
+    for position, message in messages:
+        head = parse_head(message.payload)
+        ends = str(message.src), str(message.dst)
+        method = head.method if head.is_request else head.cseq_method
+        rows.append(SipRow(message.call_id, message.time_us, *ends, method, head.status, head.cseq, 0, position))
+        filed_us = message.arrival_us if message.clock_skew else message.time_us
+        digest = digest_of(message.call_id, head, filed_us, message.src, message.dst)
+        if message.call_id in calls:
+            calls[message.call_id].merge(digest)
+        else:
+            calls[message.call_id] = digest
+    return rows, list(calls.values())

@@ -76,11 +76,11 @@ def period_at(directory: Path) -> Period:
     return Period((start_us, start_us + (HOUR_US if hour else 24 * HOUR_US)))
 
 
-def find_buckets(root: Path) -> Iterator[Path]:
-    """Walk a root for bucket directories, oldest period first; gives paths relative to the root."""
+def find_buckets(root: Path, name: str = DATABASE) -> Iterator[Path]:
+    """Walk a root for directories that hold `name`, oldest period first; gives paths relative to the root."""
     found = []
-    for database in root.rglob(DATABASE):
-        relative = database.parent.relative_to(root)
+    for file in root.rglob(name):
+        relative = file.parent.relative_to(root)
         text = relative.as_posix()
         if _TREE.match("" if text == "." else text if PART in text else text + "/"):
             found.append(relative)

@@ -1,0 +1,1 @@
+"""The command line: questions about calls from a data directory or a server."""

@@ -1,0 +1,153 @@
+"""The command line of sipflow-server: its own spellings, and those of RustPBX's stand-alone server."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from sipflow.config import WITHOUT_EFFECT, Given, Settings, load, nearest
+from sipflow.errors import ConfigError
+from sipflow.version import __version__
+
+MIB = 1 << 20
+
+# RustPBX options that need no setting here: option, name of the setting, metavar (None: a switch).
+_IDLE: tuple[tuple[str, str, str | None], ...] = (
+    ("--buffer-size", "channel_capacity", "N"),
+    ("--id-cache-size", "id_cache_size", "N"),
+    ("--shards", "shards", "N"),
+    ("--engine", "engine", "NAME"),
+    ("--no-compress", "compress", None),
+    ("--compress-level", "compress_level", "N"),
+    ("--blocking-backpressure", "blocking_backpressure", None),
+    ("--ttl-secs", "ttl_secs", "N"),
+    ("--memtable-size-mb", "memtable_size_mb", "N"),
+    ("--block-cache-capacity-mb", "block_cache_capacity_mb", "N"),
+    ("--perf-log-interval", "perf_log_interval", "SECONDS"),
+    ("--log-file", "log_file", "FILE"),
+)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Parses as argparse does, but says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the one line and exit with status 2."""
+        unknown, _, rest = message.partition("unrecognized arguments: ")
+        if rest and not unknown:
+            name = rest.split()[0].partition("=")[0]
+            known = [option for action in self._actions for option in action.option_strings if option[:2] == "--"]
+            message = f"{name}: found 'an unknown option'; allowed: {nearest(name, known)}"
+        sys.stderr.write(f"{self.prog}: {message}\n")
+        raise SystemExit(2)
+
+
+def parse_arguments(argv: Sequence[str]) -> Settings:
+    """Read the arguments after the program's name, and the file of --config, into Settings.
+
+    Prints one line to standard error and exits with status 2 when something is wrong; --help and --version exit 0.
+    """
+    parser = _build_parser()
+    options = vars(parser.parse_args(argv))
+    try:
+        return load(Path(options["config"]) if options["config"] else None, _overrides(options))
+    except ConfigError as error:
+        parser.error(str(error))
+
+
+def _overrides(options: dict[str, Any]) -> dict[str, Given]:
+    """Turn what the parser found into values by name of the setting, the user's spelling kept for errors."""
+    found: dict[str, Given] = {}
+    for name, key in _DIRECT.items():
+        if options[name] is not None:
+            found[name] = Given(options[name], key)
+    if options["receivers"] == 0:
+        found["receivers"] = Given(1, "--recv-tasks")  # RustPBX: 0 lets the server choose
+    if options["addr"] is not None or options["port"] is not None:
+        if "udp" in found:
+            raise ConfigError("--addr/--port", "beside --udp", "one of the two spellings")
+        key = "--addr" if options["addr"] is not None else "--port"
+        found["udp"] = Given(f"{_bracketed(options['addr'] or '0.0.0.0')}:{options['port'] or '3000'}", key)  # noqa: S104
+    if options["http_port"] is not None:
+        if "http" in found:
+            raise ConfigError("--http-port", "beside --http", "one of the two spellings")
+        found["http"] = Given(f"0.0.0.0:{options['http_port']}", "--http-port")
+    if options["recv_buffer_octets"] is not None:
+        found["recv_buffer_mb"] = Given(-(-options["recv_buffer_octets"] // MIB), "--recv-buffer-size (in MB)")
+    for option, name, _ in _IDLE:
+        if options[f"idle_{name}"] not in (None, False):
+            found[name] = Given(options[f"idle_{name}"], option)
+    return found
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
+
+
+# Options whose value is the value of the setting: setting, spelling shown in errors.
+_DIRECT = {
+    "udp": "--udp",
+    "http": "--http",
+    "root": "--dir",
+    "subdirs": "--subdirs",
+    "flush_count": "--flush-count",
+    "flush_interval_secs": "--flush-interval",
+    "media": "--media",
+    "trusted": "--trusted",
+    "allow": "--allow",
+    "pool_mb": "--pool-mb",
+    "pool_dir": "--pool-dir",
+    "recv_buffer_mb": "--recv-buffer-mb",
+    "receivers": "--receivers",
+    "encoders": "--encoders",
+    "durability": "--durability",
+    "log_level": "--log-level",
+}
+
+
+def _build_parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="sipflow-server",
+        description="Receives mirrored SIP and RTP over UDP, stores it, and answers queries over HTTP.",
+        epilog="Every setting may also stand in the [sipflow] table of --config FILE; the command line wins. "
+        "The HTTP token is read from the file (token) or from SIPFLOW_TOKEN, never from the command line.",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--version", "-V", action="version", version=f"sipflow-server {__version__}")
+    add("--config", metavar="FILE", help="read settings from the [sipflow] table of a TOML file")
+    add("--udp", action="append", metavar="IP:PORT", help="take packets here; may be repeated (0.0.0.0:3000)")
+    add("--http", metavar="IP:PORT", help="answer queries here (0.0.0.0:3001)")
+    add("--dir", "-r", "--root", dest="root", metavar="DIR", help="keep the data here (./data)")
+    add("--subdirs", metavar="WORD", help="one directory per: hourly, daily, none (hourly)")
+    add("--media", action=argparse.BooleanOptionalAction, default=None, help="record RTP (yes)")
+    add("--flush-count", type=int, metavar="N", help="packets that may be pending before a commit (500)")
+    add("--flush-interval", type=int, dest="flush_interval_secs", metavar="SECONDS", help="longest wait (10)")
+    add("--trusted", action="append", metavar="CIDR", help="answer HTTP from this network without a token")
+    add("--allow", action="append", metavar="CIDR", help="take UDP packets from this network only; may be repeated")
+    add("--pool-mb", type=int, metavar="MB", help="shared memory for packets on their way to disk (by memory)")
+    add("--pool-dir", metavar="DIR", help="where that memory lives (/dev/shm, or DIR/.pool)")
+    add("--recv-buffer-mb", type=int, metavar="MB", help="socket buffer (32)")
+    add("--receivers", "--recv-tasks", type=int, metavar="N", help="receiving threads per address (1)")
+    add("--encoders", type=int, metavar="N", help="compressing threads (2)")
+    add("--durability", metavar="WORD", help="survive: process (a kill) or disk (a power cut) (process)")
+    add("--log-level", metavar="WORD", help="debug, info, warning, error (info)")
+    peer = parser.add_argument_group("spellings of RustPBX's stand-alone server")
+    peer.add_argument("-a", "--addr", metavar="IP", help="UDP address, as in --udp")
+    peer.add_argument("-p", "--port", metavar="PORT", help="UDP port, as in --udp")
+    peer.add_argument("--http-port", metavar="PORT", help="HTTP port on all addresses, as in --http")
+    peer.add_argument(
+        "--recv-buffer-size",
+        type=int,
+        dest="recv_buffer_octets",
+        metavar="OCTETS",
+        help="as --recv-buffer-mb, in octets",
+    )
+    for option, name, metavar in _IDLE:
+        reason = f"accepted, no effect: {WITHOUT_EFFECT[name]}"
+        if metavar is None:
+            peer.add_argument(option, dest=f"idle_{name}", action="store_true", help=reason)
+        else:
+            peer.add_argument(option, dest=f"idle_{name}", metavar=metavar, help=reason)
+    return parser

@@ -1,0 +1,93 @@
+"""The counters of the recorder in the text format of Prometheus.
+
+Written here rather than by a library because existing scripts match whole lines,
+`name{component="sipflow"} value`, with plain integers; the client library prints every value as a float.
+"""
+
+from collections.abc import Iterator
+
+from sipflow.clock import SECOND_US
+from sipflow.web.status import RecorderSnapshot
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+_COUNTERS = (
+    ("sipflow_datagrams_total", "Datagrams received.", ("datagrams",)),
+    ("sipflow_octets_total", "Octets received in datagrams.", ("octets",)),
+    ("sipflow_packets_received_total", "Packets parsed.", ("packets_sip", "packets_rtp")),
+    ("sipflow_items_recorded_total", "Packets committed to storage.", ("stored_sip", "stored_rtp")),
+    ("sipflow_kernel_drops_total", "Datagrams the kernel dropped before they were read.", ("kernel_drops",)),
+    ("sipflow_flushes_total", "Commits.", ("flushes",)),
+    ("sipflow_flush_errors_total", "Commits that failed.", ("flush_errors",)),
+)
+
+
+def exposition(snapshot: RecorderSnapshot, now_us: int) -> str:
+    """Write every counter and gauge of a snapshot; `now_us` dates the heartbeat's age."""
+    return "".join(f"{line}\n" for line in _lines(snapshot, now_us))
+
+
+def _lines(snapshot: RecorderSnapshot, now_us: int) -> Iterator[str]:
+    counters, buckets, pool = snapshot.counters, snapshot.open_buckets, snapshot.pool
+    for name, text, parts in _COUNTERS:
+        yield from _family(name, "counter", text, {(): sum(counters.get(part, 0) for part in parts)})
+    yield from _family(
+        "sipflow_flush_rows_total",
+        "counter",
+        "Index rows committed.",
+        {(("type", kind),): counters.get(f"flush_rows_{kind}", 0) for kind in ("rtp", "sip")},
+    )
+    dropped = snapshot.dropped
+    yield from _family(
+        "sipflow_items_dropped_total", "counter", "Packets parsed and not stored.", {(): sum(dropped.values())}
+    )
+    yield from _family(
+        "sipflow_dropped_total",
+        "counter",
+        "Packets parsed and not stored, by reason.",
+        {(("reason", reason),): count for reason, count in sorted(dropped.items())},
+    )
+    yield from _family(
+        "sipflow_rejected_total",
+        "counter",
+        "Frames refused, by reason.",
+        {(("reason", reason),): count for reason, count in sorted(snapshot.rejected.items())},
+    )
+    for name, text, value in (
+        ("sipflow_pending_items", "Pool chunks waiting to be written.", pool.pending),
+        ("sipflow_sip_rows_written", "SIP rows in the open buckets.", sum(bucket.sip_rows for bucket in buckets)),
+        ("sipflow_media_rows_written", "RTP rows in the open buckets.", sum(bucket.rtp_rows for bucket in buckets)),
+        ("sipflow_db_file_bytes", "Size of the open indexes.", sum(bucket.db_octets for bucket in buckets)),
+        ("sipflow_data_file_bytes", "Size of the open data files.", sum(bucket.data_octets for bucket in buckets)),
+        ("sipflow_disk_free_bytes", "Room left where the data is kept.", snapshot.disk_free),
+        ("sipflow_disk_total_bytes", "Size of the file system where the data is kept.", snapshot.disk_total),
+        ("sipflow_faults", "Reasons for the health check to be red.", len(snapshot.faults)),
+        ("sipflow_start_time_seconds", "When the recorder started.", snapshot.started_us // SECOND_US),
+        (
+            "sipflow_heartbeat_age_seconds",
+            "Since the recorder last gave a sign of life.",
+            max(0, now_us - snapshot.heartbeat_us) // SECOND_US,
+        ),
+    ):
+        yield from _family(name, "gauge", text, {(): value})
+    yield from _family(
+        "sipflow_pool_chunks",
+        "gauge",
+        "Chunks of the pool, by state.",
+        {(("state", state),): getattr(pool, state) for state in ("free", "pending", "total")},
+    )
+    yield "# HELP sipflow_info The version that is running."
+    yield "# TYPE sipflow_info gauge"
+    yield f'sipflow_info{{version="{_escaped(snapshot.version)}"}} 1'
+
+
+def _family(name: str, kind: str, text: str, samples: dict[tuple[tuple[str, str], ...], int]) -> Iterator[str]:
+    yield f"# HELP {name} {text}"
+    yield f"# TYPE {name} {kind}"
+    for labels, value in samples.items():
+        written = "".join(f',{label}="{_escaped(content)}"' for label, content in labels)
+        yield f'{name}{{component="sipflow"{written}}} {value}'
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -1,0 +1,59 @@
+"""What the reader knows about the recorder: a snapshot of its counters and its state."""
+
+from typing import Protocol
+
+import msgspec
+
+
+class PoolState(msgspec.Struct, frozen=True):
+    """How full the pool is, in chunks: all of them, those free, those waiting to be written."""
+
+    total: int = 0
+    free: int = 0
+    pending: int = 0
+
+
+class OpenBucket(msgspec.Struct, frozen=True):
+    """A bucket that is being written: its path, the rows it holds, and the octets of its index and of its data."""
+
+    path: str
+    sip_rows: int = 0
+    rtp_rows: int = 0
+    db_octets: int = 0
+    data_octets: int = 0
+
+
+class RecorderSnapshot(msgspec.Struct, frozen=True):
+    """The recorder at one moment; times in microseconds since the epoch, sizes in octets.
+
+    `counters` only ever grow: datagrams, octets, packets_sip, packets_rtp (parsed), stored_sip, stored_rtp (packets
+    committed), flush_rows_sip, flush_rows_rtp (rows committed), flushes, flush_errors, kernel_drops.
+    `rejected` are frames refused, by reason; `dropped` are packets that were parsed and then not stored, by reason.
+    `faults` are sentences, each one a reason for the health check to be red.
+    """
+
+    version: str
+    pid: int
+    started_us: int
+    heartbeat_us: int
+    counters: dict[str, int] = {}
+    rejected: dict[str, int] = {}
+    dropped: dict[str, int] = {}
+    pool: PoolState = PoolState()
+    faults: list[str] = []
+    listening: list[str] = []
+    open_buckets: list[OpenBucket] = []
+    disk_free: int = 0
+    disk_total: int = 0
+
+
+class RecorderStatus(Protocol):
+    """Where the reader looks the recorder up; may be asked from several threads at once."""
+
+    def snapshot(self) -> RecorderSnapshot:
+        """Read the state of the recorder. Raises StorageError when it cannot be read."""
+        ...
+
+    def received(self, client_id: int) -> int:
+        """Count the packets received from a sender since the recorder started; 0 for one never heard."""
+        ...
