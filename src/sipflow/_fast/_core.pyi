@@ -1,8 +1,10 @@
 """The typed face of the C core. Octets go in as bytes; what comes out is a copy."""
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias, TypedDict
 
+import numpy as np
+from numpy.typing import NDArray
 from typing_extensions import Buffer
 from zstandard import BufferSegment
 
