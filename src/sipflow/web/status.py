@@ -23,6 +23,28 @@ class OpenBucket(msgspec.Struct, frozen=True):
     data_octets: int = 0
 
 
+class RecorderNote(msgspec.Struct, frozen=True):
+    """What the recorder writes about itself into the pool, twice a second; the rest of a snapshot is counted there."""
+
+    version: str
+    pid: int
+    started_us: int
+    heartbeat_us: int
+    listening: list[str]
+    stored_sip: int
+    stored_rtp: int
+    rows_sip: int
+    rows_rtp: int
+    flushes: int
+    flush_errors: int
+    damaged_chunks: int
+    pool: PoolState
+    faults: list[str]
+    open_buckets: list[OpenBucket]
+    disk_free: int
+    disk_total: int
+
+
 class RecorderSnapshot(msgspec.Struct, frozen=True):
     """The recorder at one moment; times in microseconds since the epoch, sizes in octets.
 
