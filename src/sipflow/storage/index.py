@@ -218,8 +218,8 @@ class Index:
         for call_id, (first, last) in media_only.items():
             if call_id not in self._ids:
                 fresh[call_id] = CallDigest(call_id, first, last)
-        for call_id, first in fresh.items():
-            digest = self._digests.get(call_id, first)
+        for call_id, portion_digest in fresh.items():
+            digest = self._digests.get(call_id, portion_digest)
             row = self._db.execute(_STORE_CALL, [getattr(digest, name) for name in _FIELDS]).fetchone()
             self._ids[call_id] = row[0]
 
