@@ -34,7 +34,7 @@ def test_defaults_are_those_of_the_code() -> None:
     defaults = Settings()
     for key, (_, default) in rows().items():
         value = getattr(defaults, key)
-        text = ",".join(str(one) for one in value) if isinstance(value, tuple) else str(value)
+        text = ",".join(str(one) for one in value) if type(value) is tuple else str(value)
         if value in (None, ()):
             assert "`" not in default, key
         else:
