@@ -52,6 +52,7 @@ def history() -> MemoryHistory:
     history = MemoryHistory()
     history.add(ODD, 0, sip("any", "INVITE sip:bob@example.org SIP/2.0", "1 INVITE"))
     history.add(ODD, 1_000, b"SIP/2.0 486 Busy\x1b[2J \xff\r\n\r\n")
+    history.add("..", 0, sip("..", "OPTIONS sip:bob@example.org SIP/2.0", "1 OPTIONS"))
     history.add_audio(ODD, 0)
     history.add_audio(ODD, 1)
     for number in range(3):
@@ -141,6 +142,7 @@ class TestServer:
         client = SipflowClient(url, TOKEN)
         assert client.flow(ODD) == history.flow(ODD)
         assert client.call(ODD) == history.call(ODD)
+        assert client.flow("..") == history.flow("..")
         assert client.calls(Criteria(user="ali*", limit=2)) == history.calls(Criteria(user="ali*", limit=2))
         window = Window(T0_US + 1_000, T0_US + 1_000)
         assert client.flow(ODD, window) == history.flow(ODD, window)

@@ -1,9 +1,12 @@
 """The typed face of the C core. Octets go in as bytes; what comes out is a copy."""
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias, TypedDict
 
+import numpy as np
+from numpy.typing import NDArray
 from typing_extensions import Buffer
+from zstandard import BufferSegment
 
 # (kind, family, src, src_port, dst, dst_port, time_us, client_id, has_metadata, leg, call_id, payload)
 RawPacket = tuple[int, int, bytes, int, bytes, int, int, int, bool, int, bytes, bytes]
@@ -80,7 +83,6 @@ def crc32c(octets: bytes, crc: int = 0) -> int:
 def jump_node(call_id: bytes, nodes: int) -> int:
     """Pick the node of a Call-ID; -1 when there is none."""
 
-
 # --- blocks of data.raw ---
 
 BLOCK_HEAD_LENGTH: int  # octets of a block's header
@@ -117,7 +119,7 @@ def block_verify(octets: Buffer) -> int:
 def block_find(octets: Buffer, start: int = 0) -> int:
     """Find the first sound block at or after `start`; gives len(octets) when there is none."""
 
-def blocks_assemble(heads: Buffer, frames: Sequence[Buffer]) -> tuple[bytes, bytes, bytes]:
+def blocks_assemble(heads: Buffer, frames: Sequence[Buffer | BufferSegment]) -> tuple[bytes, bytes, bytes]:
     """Join headers (BLOCK_HEAD rows) and zstd frames to blocks.
 
     Gives the octets to append, the place of each block in them (u64 array), and the rows with frame_length, frame_crc
@@ -254,7 +256,6 @@ def rows_facts(rows: bytes, data: bytes, is_rtp: bool, clock_skew: bool) -> byte
 def arena_parts(memory: bytes, count: int) -> list[tuple[int, int, int]]:
     """Give start, end and filing time of each record of an arena; raises ValueError when it contradicts itself."""
 
-
 # ---- media ----
 
 def mix_g711(rows: NDArray[np.uint8], data: bytes, start: int, out: NDArray[np.int16], channel: int) -> int:
@@ -263,7 +264,6 @@ def mix_g711(rows: NDArray[np.uint8], data: bytes, start: int, out: NDArray[np.i
     `rows` are the octets of PLACED rows (sipflow.media.placing) of one chunk, `data` is that chunk's, `out` is
     (samples, channels). Sums saturate. Gives the number of rows that do not lie in `data`.
     """
-
 
 # ---- load: talkers and the sender (talker.h, sender.h) ----
 
@@ -327,10 +327,14 @@ class Sender:
         *,
         speed: float,
         single: bool = False,
+        offload: bool = False,
         budget: int = ...,
         tick_us: int = 1000,
     ) -> None:
-        """Begin a clock that stands at `origin_us` (capture time) when run is first called; speed 0 is unpaced."""
+        """Begin a clock that stands at `origin_us` (capture time) when run is first called; speed 0 is unpaced.
+
+        `offload` lets the kernel cut datagrams, where it can (UDP_SEGMENT); batches are then padded to `budget`.
+        """
     def add_talker(self, talker: Talker) -> None:
         """Take over a copy of a talker. Raises ValueError when it begins before the origin."""
     def add_frame(self, time_us: int, frame: bytes) -> None:

@@ -212,15 +212,14 @@ class Index:
         for call_id, digest in fresh.items():
             known = self._digests.pop(call_id, None)
             if known is not None:
-                merged = copy(known)
-                merged.merge(digest)
-                digest = merged
-            self._digests[call_id] = digest
+                known = copy(known)
+                known.merge(digest)
+            self._digests[call_id] = known or digest
         for call_id, (first, last) in media_only.items():
             if call_id not in self._ids:
                 fresh[call_id] = CallDigest(call_id, first, last)
-        for call_id in fresh:
-            digest = self._digests.get(call_id, fresh[call_id])
+        for call_id, portion_digest in fresh.items():
+            digest = self._digests.get(call_id, portion_digest)
             row = self._db.execute(_STORE_CALL, [getattr(digest, name) for name in _FIELDS]).fetchone()
             self._ids[call_id] = row[0]
 
