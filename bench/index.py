@@ -9,7 +9,6 @@ Rows are index rows: one for a SIP message, one for a chunk of media.
 import argparse
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from bench.calls import patterns, put
@@ -124,16 +123,16 @@ def main() -> None:
     options.add_argument("--packets", type=int, default=100, help="RTP packets of each stream")
     options.add_argument("--repeat", type=int, default=3, help="the median run counts")
     asked = options.parse_args()
-    cases: list[tuple[str, Callable[[], dict[str, Cell]]]] = [
-        ("sip", lambda: measure("sip", asked.calls, 0, asked.repeat, media=False)),
-        ("media", lambda: measure("media", asked.calls, asked.packets, asked.repeat, media=True)),
-        ("media, chunks of 10", lambda: measure("media, chunks of 10", asked.calls, 10, asked.repeat, media=True)),
+    rows = [
+        measure("sip", asked.calls, 0, asked.repeat, media=False),
+        measure("media", asked.calls, asked.packets, asked.repeat, media=True),
+        measure("media, chunks of 10", asked.calls, 10, asked.repeat, media=True),
     ]
     publish(
         "index",
         f"index: {asked.calls} calls, median of {asked.repeat}",
         COLUMNS,
-        [case() for _, case in cases],
+        rows,
         calls=asked.calls,
         packets=asked.packets,
         repeat=asked.repeat,

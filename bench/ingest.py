@@ -173,7 +173,9 @@ def main() -> None:
     options.add_argument("--single", action="store_true", help="one packet per datagram instead of batches")
     options.add_argument("--sip-only", action="store_true", help="no RTP")
     options.add_argument("--dir", type=Path, help="where data roots are made; must be a disk, not memory")
-    options.add_argument("--option", action="append", default=[], help="given to sipflow-server, e.g. --option=--encoders=1")
+    options.add_argument(
+        "--option", action="append", default=[], help="given to sipflow-server, e.g. --option=--encoders=1"
+    )
     asked = options.parse_args()
     rows = []
     for rate in (int(text) for text in asked.rates.split(",")):

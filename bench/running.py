@@ -1,12 +1,11 @@
 """A real server under measurement: its processes on loopback, its counters from the pool, its costs from /proc."""
 
+import http.client
 import os
 import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,7 +43,6 @@ class Running:
         """Start the server and wait until its reader answers. Raises RuntimeError when it does not."""
         self.root = root
         self.udp, self.http = _free_port(socket.SOCK_DGRAM), _free_port(socket.SOCK_STREAM)
-        self.url = f"http://127.0.0.1:{self.http}"
         self._process = subprocess.Popen(
             [
                 sys.executable, "-m", "sipflow.server", "--udp", f"127.0.0.1:{self.udp}",
@@ -60,14 +58,19 @@ class Running:
     def _wait_until_ready(self) -> None:
         until = time.monotonic() + _START_SECONDS
         while time.monotonic() < until and self._process.poll() is None:
+            connection = http.client.HTTPConnection("127.0.0.1", self.http, timeout=5)
             try:
-                with urllib.request.urlopen(f"{self.url}/health", timeout=5):
+                connection.request("GET", "/health")
+                if connection.getresponse().status == 200:
                     return
-            except (urllib.error.URLError, OSError):
-                time.sleep(0.05)
+            except OSError:
+                pass
+            finally:
+                connection.close()
+            time.sleep(0.05)
         status = self._process.poll()
         self.stop()
-        raise RuntimeError(f"the server does not answer on {self.url}; status {status}")
+        raise RuntimeError(f"the server does not answer on port {self.http}; status {status}")
 
     @property
     def recorder(self) -> int:
