@@ -13,6 +13,7 @@ from pathlib import Path
 
 from bench.calls import patterns, put
 from bench.figures import Cell, Column, percentile, publish
+
 from sipflow._fast import Intake, Pool
 from sipflow.clock import SECOND_US, now_us
 from sipflow.storage.bucket import Bucket

@@ -19,9 +19,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
-
 from bench.figures import Cell, Column, publish
 from bench.running import Memory, Running, memory_of
+
 from sipflow.clock import SECOND_US
 from sipflow.load.report import Report
 from sipflow.storage.block import Block, read_block

@@ -20,6 +20,7 @@ from urllib.parse import quote
 from bench.calls import Pattern, patterns, put
 from bench.figures import Cell, Column, percentile, publish
 from bench.running import Running
+
 from sipflow._fast import Intake, Pool
 from sipflow.clock import SECOND_US, now_us
 from sipflow.errors import CallUnknown

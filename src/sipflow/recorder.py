@@ -142,7 +142,8 @@ class Recorder:
         ledger, refused = self._store.pool.ledger()
         taken, stored = ledger["sip"] + ledger["rtp"], self._store.committed
         LOG.info(
-            "stopped: %d packets taken, %d SIP and %d RTP stored, %d frames refused, %d datagrams dropped by the kernel",
+            "stopped: %d packets taken, %d SIP and %d RTP stored, %d frames refused, "
+            "%d datagrams dropped by the kernel",
             taken, stored.sip_messages, stored.rtp_packets, sum(refused.values()), ledger["kernel_drops"],
         )  # fmt: skip
 
@@ -150,7 +151,7 @@ class Recorder:
         http = self._settings.http
         if not http.loopback and not self._settings.token and not self._settings.trusted:
             LOG.warning(
-                "HTTP on %s answers nobody but this machine: add `token = \"...\"` or `trusted = [\"10.0.0.0/8\"]` to "
+                'HTTP on %s answers nobody but this machine: add `token = "..."` or `trusted = ["10.0.0.0/8"]` to '
                 "[sipflow], or set SIPFLOW_TOKEN",
                 http,
             )
@@ -291,4 +292,3 @@ def record(settings: Settings) -> None:
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     recorder.run()
-

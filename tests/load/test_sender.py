@@ -90,10 +90,10 @@ def received(packets: list[Packet]) -> Counter[Packet]:
     return Counter(Packet(p.kind, p.src, p.dst, p.time_us, p.payload, p.call_id, p.leg) for p in packets)
 
 
-@pytest.mark.parametrize("single", [False, True])
-def test_every_scenario_arrives_octet_by_octet(sink: Sink, single: bool) -> None:
+@pytest.mark.parametrize(("single", "offload"), [(False, False), (True, False), (False, True)])
+def test_every_scenario_arrives_octet_by_octet(sink: Sink, single: bool, offload: bool) -> None:
     calls = [Call(1, n, scenario, START + n * 1000, 3_000_000) for n, scenario in enumerate(Scenario)]
-    report = play(calls, sink.address, Sending(speed=10, single=single))
+    report = play(calls, sink.address, Sending(speed=10, single=single, offload=offload, tick_us=10_000))
     sink.close()
     packets = sink.packets()
     assert received(packets) == planned(calls)

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from capture import rtp_chunks, truth_of
-from chunks import T0_US, Rtp, make_chunk, make_chunks, make_key, talk
 
+from captured_rtp import rtp_chunks, truth_of
+from chunks import T0_US, Rtp, make_chunk, make_chunks, make_key, talk
 from sipflow.media.jitter import smooth
 from sipflow.media.statistics import StreamStatistics, statistics
 
@@ -110,7 +110,7 @@ def test_random_trouble_is_counted_exactly(seed: int) -> None:
 
 # --- quality.md 4.2 ---
 
-J1_MS = [0, 20, 45, 60, 90, 100]
+J1_MS = [0.0, 20.0, 45.0, 60.0, 90.0, 100.0]
 
 
 def at_times(times_ms: list[float], step: int = 160, payload_type: int = 0) -> list[Rtp]:
@@ -327,5 +327,8 @@ def test_real_captures(name: str) -> None:
         assert (one.first_us, one.last_us) == (known["first_us"], known["last_us"])
         assert balanced(one)
         if known["clock"] is not None:
+            if one.packet_count == 1:
+                assert one.jitter_ms is None
+                continue
             assert one.jitter_ms == pytest.approx(known["jitter_ms_last"], abs=1e-3)
             assert one.jitter_max_ms == pytest.approx(known["jitter_ms_max"], abs=1e-3)

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from chunks import T0_US, Rtp, make_chunk, make_chunks, make_key, talk
 from numpy.typing import NDArray
 
+from captured_rtp import rtp_chunks, truth_of
+from chunks import T0_US, Rtp, make_chunk, make_chunks, make_key, talk
 from sipflow.errors import NothingToPlay
 from sipflow.media.timeline import Gap
 from sipflow.media.wav import MAX_RIFF, WavFile
@@ -45,9 +46,9 @@ def samples_of(wav: WavFile) -> NDArray[np.int16]:
     return np.frombuffer(frames, "<i2").reshape(-1, wav.channels)
 
 
-def play(packets: Sequence[Rtp], **key: int) -> WavFile:
+def play(packets: Sequence[Rtp], leg: int = 0) -> WavFile:
     """Make the file of one stream."""
-    return WavFile("call@test", make_chunks(make_key(**key), packets, 7))
+    return WavFile("call@test", make_chunks(make_key(leg), packets, 7))
 
 
 def left(wav: WavFile) -> NDArray[np.int16]:
@@ -243,7 +244,7 @@ def test_one_broken_timestamp_spoils_one_packet_at_most() -> None:
     assert np.array_equal(left(wav), mu(AUDIO))
 
 
-@pytest.mark.parametrize("held_ms", [900, 2400, 60_000])
+@pytest.mark.parametrize("held_ms", [260, 900, 2400, 60_000])
 def test_a_network_stall_delays_no_audio(held_ms: int) -> None:
     # nothing for a while, then all of it at once, and on time again
     long = AUDIO * 2 if held_ms < 60_000 else AUDIO * 80
@@ -256,6 +257,17 @@ def test_a_network_stall_delays_no_audio(held_ms: int) -> None:
     stalled.sort()
     wav = play(stalled)
     assert np.array_equal(left(wav), mu(long))
+
+
+def test_a_pause_that_ends_in_a_burst_is_placed_by_the_packets_on_time() -> None:
+    # the sender stood still for 3 s and its timestamps too; the first 50 packets after that came up to 1 s late
+    first, second = AUDIO[:4000], AUDIO[4000:] * 4
+    late = [
+        packet._replace(time_us=max(packet.time_us, T0_US + 4_480_000 + index * 10))
+        for index, packet in enumerate(talk(second, time_us=T0_US + 3_500_000, sequence=1025, timestamp=164_000))
+    ]
+    heard = left(play(talk(first) + late))
+    assert np.array_equal(heard, np.concatenate([mu(first), np.zeros(24_000, np.int16), mu(second)]))
 
 
 def test_one_packet_delayed_by_seconds_is_in_its_place() -> None:
@@ -271,6 +283,28 @@ def test_hold_without_advancing_timestamps_keeps_its_time() -> None:
     expected = np.concatenate([mu(first), np.zeros(40_000, np.int16), mu(second)])
     assert np.array_equal(left(wav), expected)
     assert wav.gaps() == [Gap(0, T0_US + 500_000, 5_000_000, "pause")]
+
+
+def test_many_short_pauses_do_not_add_up_between_the_legs() -> None:
+    # ten times 0.4 s without advancing timestamps, as a softphone that drops what it could not send
+    packets = talk(AUDIO * 10)
+    paused = [packet._replace(time_us=packet.time_us + index // 50 * 400_000) for index, packet in enumerate(packets)]
+    wav = play(paused)
+    starts = wav.timeline.tracks[0].placed["start"]
+    assert starts.tolist() == [(packet.time_us - T0_US) // 125 for packet in paused]
+    assert {(gap.duration_us, gap.reason) for gap in wav.gaps()} == {(400_000, "pause")}
+
+
+def test_heavy_jitter_is_no_pause() -> None:
+    chance = random.Random(11)
+    long = AUDIO * 20
+    packets = [
+        packet._replace(time_us=packet.time_us + (round(chance.expovariate(1 / 150_000)) if index else 0))
+        for index, packet in enumerate(talk(long))
+    ]
+    packets.sort()
+    wav = play(packets)
+    assert np.array_equal(left(wav), mu(long))
 
 
 def test_silence_suppression_keeps_its_time() -> None:
@@ -474,6 +508,46 @@ def test_rows_outside_their_data_are_not_read() -> None:
     expected[800:960] = 0
     expected[1120:1280] = 0
     assert np.array_equal(left(wav), expected)
+
+
+def test_thousands_of_forged_streams_are_bounded_and_named() -> None:
+    chunks = make_chunks(make_key(ssrc=0), talk(AUDIO))
+    chunks += [make_chunk(make_key(ssrc=i), [Rtp(T0_US + i, i, 0, b"\xff")]) for i in range(1, 1101)]
+    wav = WavFile("c", chunks)
+    assert np.array_equal(left(wav), mu(AUDIO))
+    assert "101 packets left out" in wav.completeness.text
+    assert not wav.completeness.complete
+
+
+@pytest.mark.parametrize(("name", "table"), [("sipp-g711a", A_LAW), ("milliwatt-pcmu", MU_LAW)])
+def test_a_captured_call_is_all_of_its_payload(name: str, table: NDArray[np.int16]) -> None:
+    chunks = rtp_chunks(name, truth_of(name)["rtp_rfc3550"])
+    audio = b"".join(
+        chunk.data[row["payload_offset"] : row["payload_offset"] + row["payload_length"]]
+        for chunk in chunks
+        for row in chunk.rows
+    )
+    wav = WavFile(name, chunks)
+    heard = left(wav)
+    # milliwatt-pcmu leaves out one packet time itself: no number is missing, the timestamp skips 160
+    for gap in reversed(wav.gaps()):
+        assert (gap.duration_us, gap.reason) == (20_000, "pause")
+        at = (gap.start_us - wav.start_us) // 125
+        assert not heard[at : at + 160].any()
+        heard = np.delete(heard, range(at, at + 160))
+    assert np.array_equal(heard, table[np.frombuffer(audio, np.uint8)])
+    assert wav.completeness.complete
+
+
+def test_a_captured_call_with_bursts_keeps_both_legs_together() -> None:
+    # 60 s in the file; leg 0 stood still ten times without advancing its timestamps, 4.3 s in all
+    truth = truth_of("subscribe-notify-call")["rtp_rfc3550"]
+    wav = WavFile("c", rtp_chunks("subscribe-notify-call", truth))
+    ends = [truth[leg]["last_us"] - wav.start_us for leg in (0, 1)]
+    for track, end_us in zip(wav.timeline.tracks, ends, strict=True):
+        heard_us = int((track.placed["start"] + track.placed["length"]).max()) * 125
+        assert abs(heard_us - 20_000 - end_us) < 1_000_000
+    assert len(samples_of(wav)) == wav.samples
 
 
 def test_one_hour_is_rendered_in_constant_memory() -> None:

@@ -155,9 +155,7 @@ def stream(content: bytes) -> tuple[dict[str, Any], list[Packet]]:
         head = b""
         rest = reader.take(lengths[i] - 12 if split[i] else lengths[i])
         if split[i]:
-            head = struct.pack(
-                ">BBHII", first[n], second[n], sequences[n] % (1 << 16), timestamps[n] % (1 << 32), ssrc
-            )
+            head = struct.pack(">BBHII", first[n], second[n], sequences[n] % (1 << 16), timestamps[n] % (1 << 32), ssrc)
             payload_type, octets = second[n] & 0x7F, bytearray(rest)
             for at in range(len(octets) if payload_type in (0, 8) else 0):
                 last = (last + octets[at]) % 256

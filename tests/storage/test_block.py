@@ -11,9 +11,9 @@ import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from reference import block as reference
 from reference.chunk import Datagram, Sip, Stream, arena_memory, chunk_memory, padded, rtp
-
 from sipflow._fast import (
     block_header_decode,
     block_header_encode,
@@ -110,7 +110,7 @@ def encode(memories: list[bytes], counts: list[int], ids: list[int] | None = Non
         offsets.append(at)
         at += len(padded(memory))
     pool = b"".join(padded(memory) for memory in memories)
-    out, segments, heads, refused = columns_encode_batch(
+    out, segments, raw_heads, refused = columns_encode_batch(
         pool,
         array("Q", offsets),
         array("I", map(len, memories)),
@@ -249,18 +249,18 @@ def test_several_chunks_are_encoded_in_one_go_and_a_damaged_one_is_named() -> No
     bad[16] = 9  # no such address family
     pool = good + bytes(bad) + good
     offsets, lengths = array("Q", [0, len(good), 2 * len(good)]), array("I", [len(good)] * 3)
-    out, segments, heads, refused = columns_encode_batch(
+    out, segments, raw_heads, refused = columns_encode_batch(
         memoryview(pool), offsets, lengths, array("I", [3, 3, 2]), array("Q", [11, 12, 13])
     )
     assert refused == [1]
     spans = np.frombuffer(segments, np.uint64).reshape(-1, 2).tolist()
     contents = [out[start : start + length] for start, length in spans]
-    heads = np.frombuffer(heads, BLOCK_HEAD)
+    heads = np.frombuffer(raw_heads, BLOCK_HEAD)
     assert heads["chunk"].tolist() == [11, 13]
     assert heads["records"].tolist() == [3, 2]
     assert heads["raw_length"].tolist() == [len(content) for content in contents]
     frames = zstandard.ZstdCompressor(level=1).multi_compress_to_buffer(zstandard.BufferWithSegments(out, segments))
-    octets, _, _ = blocks_assemble(heads.tobytes(), [frames[i] for i in range(len(frames))])
+    octets, _, _ = blocks_assemble(heads.tobytes(), [frames[i].tobytes() for i in range(len(frames))])
     assert [len(block.packets) for block in reference.read(octets)] == [3, 2]
 
 
@@ -272,9 +272,7 @@ def test_arrays_that_do_not_fit_the_pool_are_refused(
     offsets: list[int], used: list[int], counts: list[int], chunks_: list[int]
 ) -> None:
     with pytest.raises(ValueError, match="allowed"):
-        columns_encode_batch(
-            bytes(128), array("Q", offsets), array("I", used), array("I", counts), array("Q", chunks_)
-        )
+        columns_encode_batch(bytes(128), array("Q", offsets), array("I", used), array("I", counts), array("Q", chunks_))
 
 
 @given(st.lists(sips(), min_size=1, max_size=12))
@@ -503,9 +501,7 @@ def test_a_live_chunk_that_contradicts_itself_is_refused() -> None:
     st.integers(0, 16 << 20),
     st.sampled_from([(1, 0), (2, 1)]),
 )
-def test_header_comes_back(
-    bounds: tuple[int, int, int], records: int, raw_length: int, kind: tuple[int, int]
-) -> None:
+def test_header_comes_back(bounds: tuple[int, int, int], records: int, raw_length: int, kind: tuple[int, int]) -> None:
     head = np.array([(*bounds, records, raw_length, 5, 0xDEADBEEF, 0, *kind, 1, 0)], BLOCK_HEAD)
     octets = block_header_encode(head.tobytes())
     status, fields = block_header_decode(octets + b"more")

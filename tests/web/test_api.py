@@ -280,6 +280,25 @@ class TestDiag:
         assert client.get("/diag?callid=sip-only").json()["rtp_detail"]["legs"] == []
         assert client.get("/diag?callid=rtp-only").json()["sip_count"] == 0
 
+    @pytest.mark.parametrize(
+        ("query", "count"),
+        [
+            ("start=20250720&end=20250720082640", 1),
+            ("start=20250720082641", 1),
+            ("start=20250721", 0),
+            ("start=@1753000001&end=@1753000001", 1),
+            ("start=1753000000&end=1753000001", 2),
+        ],
+    )
+    def test_takes_the_times_only_diag_knows(
+        self, client: httpx.Client, history: MemoryHistory, query: str, count: int
+    ) -> None:
+        history.add_call("t")
+        assert client.get(f"/diag?callid=t&{query}").json().get("sip_count", 0) == count
+
+    def test_a_day_that_does_not_exist_is_400(self, client: httpx.Client) -> None:
+        assert "not a time" in refused(client.get("/diag?callid=t&start=20250732"), 400)
+
     def test_nothing_is_found_false(self, client: httpx.Client) -> None:
         body = client.get("/diag?callid=none").json()
         assert (body["status"], body["found"]) == ("success", False)

@@ -356,6 +356,7 @@ cdef extern from "sender.h" nogil:
     struct sf_sender_settings:
         int fd
         c_bool single
+        c_bool offload
         uint32_t budget
         uint32_t tick_us
         double speed

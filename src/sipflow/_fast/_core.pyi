@@ -1,8 +1,10 @@
 """The typed face of the C core. Octets go in as bytes; what comes out is a copy."""
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias, TypedDict
 
+import numpy as np
+from numpy.typing import NDArray
 from typing_extensions import Buffer
 
 # (kind, family, src, src_port, dst, dst_port, time_us, client_id, has_metadata, leg, call_id, payload)
@@ -79,7 +81,6 @@ def crc32c(octets: bytes, crc: int = 0) -> int:
 
 def jump_node(call_id: bytes, nodes: int) -> int:
     """Pick the node of a Call-ID; -1 when there is none."""
-
 
 # --- blocks of data.raw ---
 
@@ -254,7 +255,6 @@ def rows_facts(rows: bytes, data: bytes, is_rtp: bool, clock_skew: bool) -> byte
 def arena_parts(memory: bytes, count: int) -> list[tuple[int, int, int]]:
     """Give start, end and filing time of each record of an arena; raises ValueError when it contradicts itself."""
 
-
 # ---- media ----
 
 def mix_g711(rows: NDArray[np.uint8], data: bytes, start: int, out: NDArray[np.int16], channel: int) -> int:
@@ -263,7 +263,6 @@ def mix_g711(rows: NDArray[np.uint8], data: bytes, start: int, out: NDArray[np.i
     `rows` are the octets of PLACED rows (sipflow.media.placing) of one chunk, `data` is that chunk's, `out` is
     (samples, channels). Sums saturate. Gives the number of rows that do not lie in `data`.
     """
-
 
 # ---- load: talkers and the sender (talker.h, sender.h) ----
 
@@ -327,10 +326,14 @@ class Sender:
         *,
         speed: float,
         single: bool = False,
+        offload: bool = False,
         budget: int = ...,
         tick_us: int = 1000,
     ) -> None:
-        """Begin a clock that stands at `origin_us` (capture time) when run is first called; speed 0 is unpaced."""
+        """Begin a clock that stands at `origin_us` (capture time) when run is first called; speed 0 is unpaced.
+
+        `offload` lets the kernel cut datagrams, where it can (UDP_SEGMENT); batches are then padded to `budget`.
+        """
     def add_talker(self, talker: Talker) -> None:
         """Take over a copy of a talker. Raises ValueError when it begins before the origin."""
     def add_frame(self, time_us: int, frame: bytes) -> None:

@@ -911,7 +911,7 @@ cdef class Sender:
     cdef bint running
     cdef list banks
 
-    def __cinit__(self, int fd, uint64_t origin_us, *, double speed, bint single=False,
+    def __cinit__(self, int fd, uint64_t origin_us, *, double speed, bint single=False, bint offload=False,
                   uint32_t budget=SF_SENDER_BUDGET, uint32_t tick_us=1000):
         cdef sf_sender_settings settings
         if not 0 <= speed <= 1e6:
@@ -922,6 +922,7 @@ cdef class Sender:
             raise ValueError(f"tick_us: found {tick_us}; allowed: 100 to 1000000")
         settings.fd = fd
         settings.single = single
+        settings.offload = offload
         settings.budget = budget
         settings.tick_us = tick_us
         settings.speed = speed

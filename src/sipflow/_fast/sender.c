@@ -4,6 +4,8 @@
 #include "sender.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/udp.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -52,7 +54,9 @@ struct sf_sender {
     struct mmsghdr heads[DATAGRAMS];
     struct iovec vectors[DATAGRAMS];
     uint8_t *buffers;
-    uint8_t *large; /* one datagram that exceeds the budget */
+    uint8_t *large;              /* one datagram that exceeds the budget */
+    uint32_t last_at[DATAGRAMS]; /* where the length of the last frame stands */
+    bool offload;
     unsigned full;
     uint32_t used;
     uint16_t frames_in;
@@ -79,6 +83,7 @@ struct sf_sender *sf_sender_new(const struct sf_sender_settings *settings)
         return NULL;
     }
     s->settings = *settings;
+    s->offload = settings->offload && !settings->single;
     s->free_talker = NONE;
     s->free_frame = NONE;
     s->buffers = malloc((size_t)DATAGRAMS * settings->budget);
@@ -222,13 +227,66 @@ static void count_error(struct sf_sender *s)
     s->sent.last_errno = errno;
 }
 
+/* Lengthens the last frame of a batch to fill the budget: what follows a packet in its frame is
+ * padding. */
+static void pad(struct sf_sender *s, unsigned i)
+{
+    uint8_t *datagram = s->vectors[i].iov_base;
+    size_t more = s->settings.budget - s->vectors[i].iov_len;
+    uint8_t *length = datagram + s->last_at[i];
+    sf_store_be32(length, sf_load_be32(length) + (uint32_t)more);
+    memset(datagram + s->vectors[i].iov_len, 0, more);
+    s->vectors[i].iov_len = s->settings.budget;
+}
+
+/*
+ * Hands many datagrams over as one, which the kernel cuts at the budget; only the last may be
+ * shorter. Gives how many went; a kernel or device that cannot do it is not asked again.
+ */
+static unsigned flush_offloaded(struct sf_sender *s)
+{
+    union {
+        struct cmsghdr head;
+        char room[CMSG_SPACE(sizeof(uint16_t))];
+    } control = {.head = {.cmsg_level = IPPROTO_UDP,
+                          .cmsg_type = UDP_SEGMENT,
+                          .cmsg_len = CMSG_LEN(sizeof(uint16_t))}};
+    uint16_t cut = (uint16_t)s->settings.budget;
+    unsigned most = SF_DATAGRAM_MAX / s->settings.budget;
+    unsigned at = 0;
+    memcpy(CMSG_DATA(&control.head), &cut, sizeof cut);
+    while (most > 1 && s->full - at > 1) {
+        unsigned n = s->full - at < most ? s->full - at : most;
+        for (unsigned i = at; i + 1 < at + n; i++) {
+            pad(s, i);
+        }
+        struct iovec all = {
+            .iov_base = s->vectors[at].iov_base,
+            .iov_len = (size_t)(n - 1) * s->settings.budget + s->vectors[at + n - 1].iov_len,
+        };
+        struct msghdr message = {.msg_iov = &all,
+                                 .msg_iovlen = 1,
+                                 .msg_control = &control,
+                                 .msg_controllen = sizeof control};
+        ssize_t done = sendmsg(s->settings.fd, &message, 0);
+        if (done < 0) {
+            s->offload = errno != EIO && errno != EINVAL && errno != EOPNOTSUPP;
+            return at; /* the rest goes one by one, where errors are counted */
+        }
+        s->sent.datagrams += n;
+        s->sent.octets += (size_t)done;
+        at += n;
+    }
+    return at;
+}
+
 /*
  * An error of a connected socket may belong to an earlier datagram (ICMP port unreachable) and
  * is cleared by being told, so the datagram at hand is tried once more before it is given up.
  */
 static void flush(struct sf_sender *s)
 {
-    unsigned at = 0;
+    unsigned at = s->offload ? flush_offloaded(s) : 0;
     bool tried = false;
     while (at < s->full) {
         int n = sendmmsg(s->settings.fd, s->heads + at, s->full - at, 0);
@@ -299,6 +357,7 @@ static uint8_t *place(struct sf_sender *s, size_t n)
     if (s->used == 0) {
         s->used = SF_BATCH_HEAD;
     }
+    s->last_at[s->full] = s->used;
     uint8_t *at = sf_store_be32((uint8_t *)s->vectors[s->full].iov_base + s->used, (uint32_t)n);
     s->used += (uint32_t)n + 4;
     s->frames_in++;

@@ -15,12 +15,14 @@
 
 #include "talker.h"
 
-#define SF_SENDER_BUDGET 1472 /* octets of a datagram: Ethernet's 1500 less IPv4 and UDP headers   \
-                               */
+#define SF_SENDER_BUDGET                                                                           \
+    1472 /* octets of a datagram: Ethernet's 1500 less IPv4 and UDP headers                        \
+          */
 
 struct sf_sender_settings {
-    int fd;           /* a connected, blocking UDP socket */
-    bool single;      /* one frame per datagram instead of batches */
+    int fd;       /* a connected, blocking UDP socket */
+    bool single;  /* one frame per datagram instead of batches */
+    bool offload; /* let the kernel cut datagrams (UDP_SEGMENT); batches are padded to the budget */
     uint32_t budget;  /* octets of a batch datagram */
     uint32_t tick_us; /* of real time */
     double speed;     /* sender's clock per real time; 0: as fast as the socket takes it */

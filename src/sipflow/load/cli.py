@@ -60,6 +60,7 @@ class _Run:
 @click.option("--scenario", default="mix", show_default=True, help="mix, a name, or a list like answered=70,busy=30.")
 @click.option("--sip-only", is_flag=True, help="No RTP.")
 @click.option("--single", is_flag=True, help="One frame per datagram instead of batches.")
+@click.option("--offload", is_flag=True, help="Let the kernel cut datagrams, padded to 1472 octets (UDP_SEGMENT).")
 @click.option("--ipv6", is_flag=True, help="Calls between IPv6 addresses.")
 @click.option("--tick-ms", type=click.FloatRange(0.5, 20), default=1.0, show_default=True, help="Pace of the sender.")
 @click.option("--verify", "url", metavar="URL", help="Then ask this server for every call and compare.")
@@ -77,6 +78,7 @@ def main(  # noqa: PLR0913 - click hands over one argument per option
     scenario: str,
     sip_only: bool,
     single: bool,
+    offload: bool,
     ipv6: bool,
     tick_ms: float,
     url: str | None,
@@ -90,6 +92,8 @@ def main(  # noqa: PLR0913 - click hands over one argument per option
     """
     if calls is not None and cps is not None:
         raise click.UsageError("--calls and --cps: found both; allowed: one of them")
+    if single and offload:
+        raise click.UsageError("--single and --offload: found both; allowed: one of them")
     lines = 0 if cps is not None else calls or 10
     try:
         destination(to)
@@ -104,7 +108,7 @@ def main(  # noqa: PLR0913 - click hands over one argument per option
             ipv6=ipv6,
         )
         schedule, speed = _at_rate(plan, rate, sip_only=sip_only)
-        sending = Sending(speed=speed, single=single, sip_only=sip_only, tick_us=int(tick_ms * 1000))
+        sending = Sending(speed=speed, single=single, offload=offload, sip_only=sip_only, tick_us=int(tick_ms * 1000))
         shown = sys.stderr.isatty() and not as_json
         outcome = _run(_Run(to, schedule, sending, url, settle, shown))
     except SipflowError as error:

@@ -6,7 +6,7 @@ import msgspec
 
 from sipflow.clock import SECOND_US
 from sipflow.media.codec import COMFORT_NOISE, EVENT
-from sipflow.media.timeline import CUT, Timeline
+from sipflow.media.timeline import CUT, MAX_STREAMS, Timeline
 
 
 class Completeness(msgspec.Struct, frozen=True):
@@ -45,6 +45,8 @@ def assess(timeline: Timeline, faults: Sequence[str] = (), *, truncated_us: int 
         reasons.append(f"{timeline.lost} packets lost before capture: silence")
     if timeline.strays:
         reasons.append(f"{timeline.strays} stray packets left out")
+    if timeline.left_out:
+        reasons.append(f"{timeline.left_out} packets left out: only the {MAX_STREAMS} largest streams are played")
     if timeline.misplaced:
         reasons.append(f"{timeline.misplaced} packets from before the call left out")
     if timeline.unclocked:
@@ -54,7 +56,8 @@ def assess(timeline: Timeline, faults: Sequence[str] = (), *, truncated_us: int 
     if truncated_us:
         reasons.append(f"the last {_seconds(truncated_us)} left out: a WAV file holds 4 GiB")
     reasons += [f"could not be read: {fault}" for fault in faults]
-    whole = due == played and not (timeline.misplaced or truncated_us or faults)
+    left_out = timeline.strays + timeline.misplaced + timeline.left_out
+    whole = due == played and not (left_out or truncated_us or faults)
     return Completeness(
         whole,
         100.0 * played / due if due else 0.0,

@@ -1,32 +1,44 @@
 """Epochs: stretches of a stream whose timestamps come from one running clock.
 
-Within an epoch the RTP timestamp places every sample. A new epoch starts with a new segment (restart), a new clock
-rate, or where timestamp and capture time part by more than TOLERANCE_S and stay apart: a sender that drew new
-timestamps, or one that stood still during a pause. A network stall or one late packet parts them too, but comes back
-(delay only ever adds), and starts none.
+Within an epoch the RTP timestamp places every sample. A new epoch starts
+* with a new segment (restart) or clock rate;
+* where the timestamp jumps away from capture time by more than JUMP_S without the sequence number explaining it: the
+  sender drew new timestamps (when it jumps back, the old epoch goes on);
+* where capture time runs ahead by more than PAUSE_S and stays ahead: the sender stood still, its timestamps too.
+A network stall or a late packet only looks like the last: delay can only add, so the least delay around it is the same
+before and after, and no epoch starts. Slow drift between the clocks starts none either.
 """
 
-import itertools
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-TOLERANCE_S: Final = 1.0
+JUMP_S: Final = 1.0
+PAUSE_S: Final = 0.25
 # A clock that strays further than this from capture time is no clock: broken timestamps, or forged ones.
 DRIFT_S: Final = 5.0
 DRIFT_SHARE: Final = 0.02
+# A packet held up by less than this above its epoch's level counts as on time.
+SETTLED_S: Final = 0.1
 # Levels are compared over at most this many packets on either side of a jump, so that slow drift does not count.
 _BEFORE: Final = 500
 _AFTER: Final = 3000
+_LAST: Final = 10
 
 
 class Epochs(NamedTuple):
-    """Per packet its epoch; per epoch the anchor (index of its first captured packet) and whether its clock holds."""
+    """Per packet its epoch; per epoch what else is known of it.
+
+    `anchor` is the index of the packet whose capture time holds: the first captured one of a segment; within a
+    segment the least delayed one, as a jump often ends in a burst of packets that were held up. `clocked` tells that
+    the timestamps keep to capture time, `settled` that the first packet was not held up itself.
+    """
 
     epoch: NDArray[np.int32]
     anchor: NDArray[np.int64]
     clocked: NDArray[np.bool_]
+    settled: NDArray[np.bool_]
 
 
 def epochs(packets: NDArray[np.void], clock: NDArray[np.int64]) -> Epochs:
@@ -41,52 +53,62 @@ def epochs(packets: NDArray[np.void], clock: NDArray[np.int64]) -> Epochs:
     fresh = np.ones(len(packets), bool)
     fresh[1:] = (segment[1:] != segment[:-1]) | (clock[1:] != clock[:-1])
     parting[fresh] = 0.0
-    # Does the timestamp do what the sequence number says? Then the jump is in the capture time.
-    due = np.diff(packets["extended"]) * np.maximum(packets["length"][:-1].astype(np.int64), clock[1:] // 50)
-    follows = np.ones(len(packets), bool)
-    follows[1:] = np.abs(ticks - due) <= clock[1:]
-    starts = np.flatnonzero(fresh | (np.abs(parting) > TOLERANCE_S))
+    # Does the timestamp do what the sequence number says? Then capture time is what jumped.
+    numbers = np.diff(packets["extended"])
+    single = ticks[(numbers == 1) & (ticks > 0)]
+    pace = int(np.median(single)) if len(single) else 0
+    jumps = np.zeros(len(packets), bool)
+    jumps[1:] = (np.abs(ticks - numbers * pace) > JUMP_S * clock[1:]) & (np.abs(parting[1:]) > JUMP_S)
+    jumps |= fresh
+    starts = np.flatnonzero(jumps | (parting > PAUSE_S))
     delay = np.cumsum(parting)
-    names = _name(starts, delay, fresh, follows)
+    names = _name(starts, delay, fresh, jumps)
     epoch = np.repeat(np.array(names, np.int32), np.diff(np.append(starts, len(packets))))
-    anchor = _anchors(epoch, time_us)
-    return Epochs(epoch, anchor, _clocked(epoch, anchor, delay, time_us))
+    order = np.argsort(epoch, kind="stable")
+    edges = np.append(np.searchsorted(epoch[order], np.arange(int(epoch.max()) + 1)), len(epoch))
+    anchor = _first_captured(epoch, time_us)
+    settled = np.ones(len(anchor), bool)
+    for name in np.flatnonzero(~fresh[order[edges[:-1]]]).tolist():
+        head = order[edges[name] : min(edges[name + 1], edges[name] + _BEFORE)]
+        anchor[name] = head[np.argmin(delay[head])]
+        settled[name] = delay[head[0]] - delay[anchor[name]] <= SETTLED_S
+    return Epochs(epoch, anchor, _clocked(order, edges, anchor, delay, time_us), settled)
 
 
 def _name(
-    starts: NDArray[np.int64], delay: NDArray[np.float64], fresh: NDArray[np.bool_], follows: NDArray[np.bool_]
+    starts: NDArray[np.int64], delay: NDArray[np.float64], fresh: NDArray[np.bool_], jumps: NDArray[np.bool_]
 ) -> list[int]:
-    """Give each run between jumps the number of its epoch."""
+    """Give each run between candidates the number of its epoch."""
     names: list[int] = []
-    count = 0
-    known: list[tuple[int, float]] = []  # the two latest epochs of this segment and the delay they ended with
-    edges = [*starts.tolist(), len(delay)]
-    for run, (start, stop) in enumerate(itertools.pairwise(edges)):
+    count = began = current = 0
+    earlier: tuple[int, float] | None = None  # the epoch before a jump and its delay there: a jump back resumes it
+    bounds = np.append(np.flatnonzero(jumps), len(delay))
+    limits = bounds[np.searchsorted(bounds, starts, "right")].tolist()
+    for start, limit in zip(starts.tolist(), limits, strict=True):
+        ahead = delay[start : min(limit, start + _AFTER)]
+        after = float(ahead.min())
+        before = float(delay[max(began, start - _BEFORE) : start].min()) if start else 0.0
         if fresh[start]:
-            known = []
-        level = _head(delay, start, stop)
-        name = next((epoch for epoch, ended in reversed(known) if abs(level - ended) <= TOLERANCE_S), count)
-        if name == count and known and follows[start] and stop < len(delay) and follows[stop] and not fresh[stop]:
-            # Packets held up by the network: in place by their timestamps, as what follows is back on the old level.
-            back = _head(delay, stop, edges[run + 2])
-            if abs(back - known[-1][1]) <= TOLERANCE_S:
-                names.append(known[-1][0])
-                continue
-        count = max(count, name + 1)
-        known = [*[pair for pair in known if pair[0] != name][-1:], (name, _tail(delay, start, stop))]
-        names.append(name)
+            current, count, began, earlier = count, count + 1, start, None
+        elif jumps[start]:
+            left = (current, before)
+            if abs(after - before) > JUMP_S:
+                resumed = earlier is not None and abs(after - earlier[1]) <= JUMP_S
+                current = earlier[0] if resumed and earlier is not None else count
+                count += not resumed
+                began, earlier = start, left
+        elif after - before > PAUSE_S and not _drains(ahead):
+            current, count, began = count, count + 1, start
+        names.append(current)
     return names
 
 
-def _head(delay: NDArray[np.float64], start: int, stop: int) -> float:
-    return float(delay[start : min(stop, start + _AFTER)].min())
+def _drains(ahead: NDArray[np.float64]) -> bool:
+    # Still coming faster than they play when the stream ends: what was held up, and no pause can be told from it.
+    return bool(ahead[-min(len(ahead), _LAST)] - ahead[-1] > SETTLED_S / 2 and ahead[-1] == ahead.min())
 
 
-def _tail(delay: NDArray[np.float64], start: int, stop: int) -> float:
-    return float(delay[max(start, stop - _BEFORE) : stop].min())
-
-
-def _anchors(epoch: NDArray[np.int32], time_us: NDArray[np.int64]) -> NDArray[np.int64]:
+def _first_captured(epoch: NDArray[np.int32], time_us: NDArray[np.int64]) -> NDArray[np.int64]:
     order = np.lexsort((time_us, epoch))
     first = np.ones(len(order), bool)
     first[1:] = epoch[order[1:]] != epoch[order[:-1]]
@@ -94,15 +116,17 @@ def _anchors(epoch: NDArray[np.int32], time_us: NDArray[np.int64]) -> NDArray[np
 
 
 def _clocked(
-    epoch: NDArray[np.int32], anchor: NDArray[np.int64], delay: NDArray[np.float64], time_us: NDArray[np.int64]
+    order: NDArray[np.int64],
+    edges: NDArray[np.int64],
+    anchor: NDArray[np.int64],
+    delay: NDArray[np.float64],
+    time_us: NDArray[np.int64],
 ) -> NDArray[np.bool_]:
     """Tell per epoch whether its timestamps keep to capture time; stalls, which come back, are allowed."""
-    strayed = delay - delay[anchor][epoch]
-    furthest = np.zeros(len(anchor))
-    np.maximum.at(furthest, epoch, np.abs(strayed))
+    strayed = np.empty(len(order))
+    strayed[order] = delay[order] - np.repeat(delay[anchor], np.diff(edges))
+    furthest = np.maximum.reduceat(np.abs(strayed)[order], edges[:-1])
     clocked = np.ones(len(anchor), bool)
-    order = np.argsort(epoch, kind="stable")
-    edges = np.append(np.searchsorted(epoch[order], np.arange(len(anchor))), len(epoch))
     for name in np.flatnonzero(furthest > DRIFT_S).tolist():
         own = order[edges[name] : edges[name + 1]]
         allowed = DRIFT_S + DRIFT_SHARE * np.abs(time_us[own] - time_us[anchor[name]]) / 1e6

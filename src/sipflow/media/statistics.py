@@ -64,8 +64,7 @@ def measure(stream: Stream, payloads: Payloads | None = None) -> StreamStatistic
     dominant = _dominant(types, payloads)
     codec = None if dominant is None else codec_of(dominant, payloads)
     series = np.zeros(0) if dominant is None else _jitter(stream, dominant, types, payloads)
-    received = int(np.count_nonzero(packets["verdict"] <= Verdict.LATE))
-    lost = stream.expected - received
+    lost = stream.expected - stream.received
     first_us, last_us = _span(stream)
     return StreamStatistics(
         leg=stream.key.leg,
@@ -109,8 +108,9 @@ def _is_media(number: int, payloads: Payloads | None) -> bool:
 
 
 def _jitter(stream: Stream, dominant: int, types: dict[int, int], payloads: Payloads | None) -> NDArray[np.float64]:
-    """Filter over first sights in order of capture, never across a restart, a new clock, or a frozen timestamp.
+    """Filter over first sights in order of capture, never across a restart, a new clock, or a pause.
 
+    A pause is a jump after which packets come at their pace; one that ends in a burst was a stall, and is jitter.
     Left out: events, comfort noise, types nobody announced beside the dominant one (they may be events), duplicates,
     strays, and packets that share their timestamp with the one before (frames of video).
     """
@@ -131,7 +131,8 @@ def _jitter(stream: Stream, dominant: int, types: dict[int, int], payloads: Payl
     fresh = np.append(True, packets["timestamp"][1:] != packets["timestamp"][:-1])
     packets, epoch = packets[fresh], epoch[fresh]
     difference = jitter_series(packets["time_us"], packets["timestamp"], clock)
-    return smooth(difference[epoch[1:] == epoch[:-1]])
+    held_up = ~split.settled[epoch[1:]] & (epoch[1:] > epoch[:-1])
+    return smooth(difference[(epoch[1:] == epoch[:-1]) | held_up])
 
 
 def _span(stream: Stream) -> tuple[int, int]:

@@ -46,8 +46,8 @@ _BIAS: Final = 1 << 39
 class Stream:
     """The packets (PACKET) of one StreamKey in order of capture.
 
-    `segments` counts the numberings (1 + restarts), `expected` the numbers they span, `other` the datagrams that are
-    not RTP.
+    `segments` counts the numberings (1 + restarts), `expected` the numbers they span, `received` how many of those
+    came, `other` the datagrams that are not RTP.
     """
 
     key: StreamKey
@@ -55,6 +55,7 @@ class Stream:
     packets: NDArray[np.void]
     segments: int
     expected: int
+    received: int
     other: int
 
     @property
@@ -114,14 +115,15 @@ def _stream(key: StreamKey, members: list[Chunk], column: str) -> Stream:
     if not _rises(packets["time_us"], strictly=False):
         order = np.argsort(packets["time_us"], kind="stable")
         packets, sequence = packets[order], sequence[order]
-    segments = expected = 0
+    segments = expected = received = 0
     if len(packets):
         numbering = number(sequence, packets["timestamp"], packets["payload_type"])
         packets["extended"] = numbering.extended
         packets["segment"] = numbering.segment
         segments = int(numbering.segment.max()) + 1
         expected = _judge(packets, segments)
-    return Stream(key, chunks, packets, segments, expected, total - len(packets))
+        received = int(np.count_nonzero(packets["verdict"] <= Verdict.LATE))
+    return Stream(key, chunks, packets, segments, expected, received, total - len(packets))
 
 
 def _judge(packets: NDArray[np.void], segments: int) -> int:

@@ -14,7 +14,7 @@ from sipflow.clock import SECOND_US
 from sipflow.media.codec import Payloads
 from sipflow.media.placing import PLACED, SAMPLE_US, Cause, Placing, place
 from sipflow.media.stream import Stream, Verdict, streams
-from sipflow.wire.packet import Chunk
+from sipflow.wire.packet import Chunk, StreamKey
 
 # Silence on every leg at once longer than MAX_SILENCE_US is shortened to KEPT_SILENCE_US and listed as "cut":
 # one stray packet hours later must not make hours of file.
@@ -22,6 +22,8 @@ MAX_SILENCE_US: Final = 600 * SECOND_US
 KEPT_SILENCE_US: Final = 1 * SECOND_US
 # Audio that belongs before the first captured packet (it arrived reordered) moves the origin back by at most this.
 MAX_LEAD_US: Final = 1 * SECOND_US
+# A call has a handful of streams; more than this is forged, and each costs a fraction of a millisecond.
+MAX_STREAMS: Final = 1000
 
 REASONS: Final = {
     Cause.PAUSE: "pause",
@@ -69,7 +71,7 @@ class Timeline:
     """A call's legs on one time line of `samples` samples at 8 kHz, the first at `start_us`.
 
     `undecoded` counts the packets per encoding that are silence here; `misplaced` those whose time lies before the
-    call; the other counts are sums over all streams.
+    call, `left_out` those of streams beyond MAX_STREAMS; the other counts are sums over all streams.
     """
 
     start_us: int
@@ -84,6 +86,7 @@ class Timeline:
     misplaced: int
     unclocked: int
     other: int
+    left_out: int
 
     @property
     def gap_count(self) -> int:
@@ -116,9 +119,10 @@ def lay_out(chunks: Sequence[Chunk], payloads: Payloads | None = None) -> Timeli
     Time is the capturing side's, unless a chunk is marked clock_skew: then the collector's, for the whole call, so
     that the legs stay together. The origin is the first RTP packet of any kind.
     """
-    found = streams(chunks, by_arrival=any(chunk.clock_skew for chunk in chunks), merge_clients=True)
+    kept, left_out = _largest(chunks)
+    found = streams(kept, by_arrival=any(chunk.clock_skew for chunk in kept), merge_clients=True)
     heard = [stream for stream in found if stream.segments]
-    t0_us = min((int(stream.unique["time_us"].min()) for stream in heard), default=0)
+    t0_us = min((_first_us(stream) for stream in heard), default=0)
     placings = [place(stream, payloads, t0_us) for stream in heard]
     shift, misplaced = _shift_origin(placings)
     start_us = t0_us - shift * SAMPLE_US
@@ -138,13 +142,14 @@ def lay_out(chunks: Sequence[Chunk], payloads: Payloads | None = None) -> Timeli
         tracks,
         cuts,
         sum((placing.undecoded for placing in placings), Counter()),
-        received=sum(len(stream.unique) for stream in heard),
-        lost=sum(stream.expected - len(stream.unique) for stream in heard),
+        received=sum(stream.received for stream in heard),
+        lost=sum(stream.expected - stream.received for stream in heard),
         duplicates=sum(stream.count(Verdict.DUPLICATE) for stream in heard),
         strays=sum(stream.count(Verdict.STRAY) for stream in heard),
         misplaced=misplaced,
         unclocked=sum(placing.unclocked for placing in placings),
         other=sum(stream.other for stream in found),
+        left_out=left_out,
     )
 
 
@@ -152,6 +157,19 @@ def runs(values: NDArray[np.uint32]) -> Iterator[tuple[int, int]]:
     """Give the bounds [start, stop) of each run of equal values."""
     edges = [0, *(np.flatnonzero(np.diff(values)) + 1).tolist(), len(values)]
     yield from ((start, stop) for start, stop in itertools.pairwise(edges) if stop > start)
+
+
+def _largest(chunks: Sequence[Chunk]) -> tuple[list[Chunk], int]:
+    """Keep the MAX_STREAMS streams with most packets; gives the packets of the others."""
+    sizes: Counter[StreamKey] = Counter()
+    for chunk in chunks:
+        sizes[chunk.key] += len(chunk.rows)
+    kept = {key for key, _ in sizes.most_common(MAX_STREAMS)}
+    return [chunk for chunk in chunks if chunk.key in kept], sum(sizes[key] for key in sizes.keys() - kept)
+
+
+def _first_us(stream: Stream) -> int:
+    return int(stream.packets["time_us"][stream.packets["verdict"] <= Verdict.LATE][0])
 
 
 def _shift_origin(placings: list[Placing]) -> tuple[int, int]:

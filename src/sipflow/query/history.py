@@ -4,6 +4,7 @@ import base64
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -40,7 +41,9 @@ class History:
     def open(cls, root: Path) -> "History":
         """Open a data root for reading. Raises StorageError when it is none."""
         if not root.is_dir():
-            raise StorageError("open", root, "no such directory; a data root is made by sipflow-server or sipflow import")
+            raise StorageError(
+                "open", root, "no such directory; a data root is made by sipflow-server or sipflow import"
+            )
         history = cls(root)
         history._catalog_now()
         return history
@@ -171,7 +174,9 @@ class History:
             while True:
                 found = dict(rows)
                 exhausted = True
-                for listed in self._each(parts, lambda part: part.newest(criteria, before, fetch), faults):
+                for listed in self._each(
+                    parts, partial(OpenPart.newest, criteria=criteria, before=before, limit=fetch), faults
+                ):
                     exhausted = exhausted and len(listed) < fetch
                     for one in listed:
                         known = found.get(one.digest.call_id)
@@ -189,7 +194,7 @@ class History:
     def _choose(
         self, found: dict[str, int], criteria: Criteria, before: tuple[int, str] | None, want: int, faults: list[Fault]
     ) -> list[CallSummary]:
-        chosen = []
+        chosen: list[CallSummary] = []
         for first_us, call_id in sorted(((first, call_id) for call_id, first in found.items()), reverse=True):
             listed = self._whole_call(call_id, faults)
             # Listed where it began: a row of a later part gives way to the one of the earlier part.

@@ -67,7 +67,8 @@ class OpenPart:
         """
         rows = self._rows(
             "SELECT s.block, s.position, b.chunk FROM call_meta c JOIN sip_msgs s ON s.call = c.id "
-            "JOIN blocks b ON b.offset = s.block WHERE c.call_id = ? AND s.t0_us BETWEEN ? AND ? ORDER BY s.t0_us, s.id",
+            "JOIN blocks b ON b.offset = s.block WHERE c.call_id = ? AND s.t0_us BETWEEN ? AND ? "
+            "ORDER BY s.t0_us, s.id",
             [call_id, *bounds(window)],
         )
         found: list[Message] = []

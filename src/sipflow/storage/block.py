@@ -4,7 +4,6 @@ import mmap
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 import numpy as np
@@ -119,7 +118,7 @@ class Block(msgspec.Struct, frozen=True):
         self._expect_records(len(chunk.rows))
         return chunk
 
-    def _expect(self, kind: Literal[1, 2]) -> None:
+    def _expect(self, kind: int) -> None:
         if self.header.kind != kind:
             raise self._damaged(f"found kind {self.header.kind}; looked for {kind}")
 
@@ -157,7 +156,9 @@ def read_block(source: Source, offset: int, path: Path) -> Block:
     status = block_verify(octets)
     if status:
         raise DamagedBlock(path, offset, block_status_text(status))
-    return Block(path, offset, header, _decompress(memoryview(octets)[BLOCK_HEAD_LENGTH:], header.raw_length, offset, path))
+    return Block(
+        path, offset, header, _decompress(memoryview(octets)[BLOCK_HEAD_LENGTH:], header.raw_length, offset, path)
+    )
 
 
 def iter_blocks(path: Path) -> Iterator[Block | Damage]:

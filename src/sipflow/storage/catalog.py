@@ -6,12 +6,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sipflow.errors import NewerFormat, StorageError
 from sipflow.storage.index import Totals
 from sipflow.storage.layout import CATALOG, DATABASE, PART, Period, directory_of, find_buckets, period_at
-
 
 VERSION = 1
 # Two octets of fingerprint name a wrong bucket once in 65,536 calls; beyond this many calls in a shard, four are kept.
@@ -23,7 +22,7 @@ CREATE TABLE IF NOT EXISTS parts (
     path TEXT NOT NULL UNIQUE,       -- relative to the root
     start_us INTEGER NOT NULL,       -- the period of filing time it covers
     end_us INTEGER NOT NULL,
-    state TEXT NOT NULL,             -- open, sealed
+    state TEXT NOT NULL,             -- making (its files do not stand yet), open, sealed
     owner INTEGER NOT NULL DEFAULT 0, -- 0: the recorder; else the process id of an import
     t0_us INTEGER, t1_us INTEGER,    -- first and last time in it, once sealed
     calls INTEGER, sip_messages INTEGER, rtp_packets INTEGER, octets INTEGER
@@ -111,18 +110,23 @@ class Catalog:
         """
         with self._transaction():
             row = self._db.execute(
-                f"SELECT {_COLUMNS} FROM parts WHERE start_us = ? AND end_us = ? AND state = 'open' AND owner = ?",
+                f"SELECT {_COLUMNS} FROM parts WHERE start_us = ? AND end_us = ? AND state <> 'sealed' AND owner = ?",
                 [period.start_us, period.end_us, owner],
             ).fetchone()
             if row is not None:
                 return Part(*row)
             path = self._free_path(directory_of(period))
             row = self._db.execute(
-                "INSERT INTO parts (path, start_us, end_us, state, owner) VALUES (?, ?, ?, 'open', ?) "
+                "INSERT INTO parts (path, start_us, end_us, state, owner) VALUES (?, ?, ?, 'making', ?) "
                 f"RETURNING {_COLUMNS}",
                 [path, period.start_us, period.end_us, owner],
             ).fetchone()
         return Part(*row)
+
+    def made(self, part: Part) -> None:
+        """Show a claimed part to readers, now that its files stand."""
+        with self._transaction():
+            self._db.execute("UPDATE parts SET state = 'open' WHERE id = ? AND state = 'making'", [part.id])
 
     def _free_path(self, directory: Path) -> str:
         taken = {row[0] for row in self._db.execute("SELECT path FROM parts")}
@@ -155,7 +159,9 @@ class Catalog:
         """List all parts, those with the newest packets first, open ones before all."""
         return [
             Part(*row)
-            for row in self._read(f"SELECT {_COLUMNS} FROM parts ORDER BY t1_us IS NOT NULL, t1_us DESC, id DESC")
+            for row in self._read(
+                f"SELECT {_COLUMNS} FROM parts WHERE state <> 'making' ORDER BY t1_us IS NOT NULL, t1_us DESC, id DESC"
+            )
         ]
 
     def open_parts(self) -> list[Part]:
@@ -177,7 +183,7 @@ class Catalog:
             found += [Part(*row) for row in self._read(f"SELECT {_COLUMNS} FROM parts WHERE id IN ({marks})", *some)]
         return found
 
-    def _read(self, statement: str, *values: object) -> "list[tuple[object, ...]]":  # noqa: D102
+    def _read(self, statement: str, *values: object) -> list[Any]:
         try:
             return self._db.execute(statement, values).fetchall()
         except sqlite3.Error as error:
@@ -188,7 +194,7 @@ class Catalog:
 
         They are added as open: sealing them reads their calls and completes the row.
         """
-        known = {part.path for part in self.parts()}
+        known = {row[0] for row in self._read("SELECT path FROM parts")}
         added = []
         for path in find_buckets(self.root):
             if path.as_posix() in known:

@@ -175,6 +175,7 @@ class Committer:
                 self._buckets.pop(next(iter(self._buckets)))[1].close()
             part = self._catalog.claim(period, self._owner)
             bucket = Bucket(self._root / part.path)
+            self._catalog.made(part)
         self._buckets[period] = (part, bucket, now)
         return bucket
 

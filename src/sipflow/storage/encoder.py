@@ -6,11 +6,12 @@ from typing import NamedTuple
 import numpy as np
 import zstandard
 from numpy.typing import NDArray
+from typing_extensions import Buffer
 
 from sipflow._fast import Pool, arena_parts, blocks_assemble, messages_encode
 from sipflow.storage.block import BLOCK_HEAD
-from sipflow.storage.index import BlockRow, Portion
 from sipflow.storage.facts import CHUNK_FACTS, media_rows, sip_rows
+from sipflow.storage.index import BlockRow, Portion
 from sipflow.storage.layout import Period, Subdirs, period_of
 from sipflow.storage.record import message_of
 
@@ -114,7 +115,7 @@ class Encoder:
         return Portion(data, _block_rows(filled, offsets, len(data)), rows, [], calls)
 
 
-def _assemble(heads: NDArray[np.void], frames: Sequence[object]) -> tuple[bytes, list[int], NDArray[np.void]]:
+def _assemble(heads: NDArray[np.void], frames: Sequence[Buffer]) -> tuple[bytes, list[int], NDArray[np.void]]:
     data, places, filled = blocks_assemble(heads.tobytes(), frames)
     return data, np.frombuffer(places, np.uint64).tolist(), np.frombuffer(filled, BLOCK_HEAD)
 
@@ -122,8 +123,4 @@ def _assemble(heads: NDArray[np.void], frames: Sequence[object]) -> tuple[bytes,
 def _block_rows(heads: NDArray[np.void], offsets: Sequence[int], total: int) -> list[BlockRow]:
     ends = [*offsets[1:], total]
     columns = (heads[name].tolist() for name in ("kind", "records", "t0_us", "t1_us", "chunk"))
-    return [
-        BlockRow(start, end - start, *values)
-        for start, end, *values in zip(offsets, ends, *columns, strict=True)
-    ]
-
+    return [BlockRow(start, end - start, *values) for start, end, *values in zip(offsets, ends, *columns, strict=True)]

@@ -58,9 +58,11 @@ def media_rows(facts: NDArray[np.void], call_ids: list[str], offsets: list[int])
         facts.tolist(), facts["t0_us"].tolist(), call_ids, offsets, strict=True
     ):  # fmt: skip
         ends = endpoint_text(src, src_port, family), endpoint_text(dst, dst_port, family)
-        rtp = (ssrc, payload_type) if is_rtp else (None, None)
-        numbers = (jitter, first, last) if is_rtp else (None, None, None)
-        rows.append(MediaRow(call_id, t0, t1, leg, *ends, *rtp, packets, lost, *numbers, offset))
+        if is_rtp:
+            row = MediaRow(call_id, t0, t1, leg, *ends, ssrc, payload_type, packets, lost, jitter, first, last, offset)
+        else:
+            row = MediaRow(call_id, t0, t1, leg, *ends, None, None, packets, lost, None, None, None, offset)
+        rows.append(row)
     return rows
 
 

@@ -220,9 +220,7 @@ class Index:
         for row in self._look_up([call_id for call_id in fresh if call_id not in self._ids]):
             self._ids[row[1]] = row[0]
 
-    def _first_seen(
-        self, portions: Sequence[Portion], fresh: Container[str]
-    ) -> dict[str, tuple[int, int]]:
+    def _first_seen(self, portions: Sequence[Portion], fresh: Container[str]) -> dict[str, tuple[int, int]]:
         """Find the calls that are known by their media alone, with their first and last time so far."""
         found: dict[str, tuple[int, int]] = {}
         for portion in portions:

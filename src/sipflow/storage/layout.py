@@ -71,7 +71,7 @@ def period_at(directory: Path) -> Period:
     if not names:
         return ENDLESS
     year, month, day, *hour = (int(name) for name in names)
-    start = datetime(year, month, day, *hour, tzinfo=UTC)
+    start = datetime(year, month, day, hour[0] if hour else 0, tzinfo=UTC)
     start_us = int((start - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(microseconds=1))
     return Period((start_us, start_us + (HOUR_US if hour else 24 * HOUR_US)))
 

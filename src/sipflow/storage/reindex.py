@@ -1,6 +1,5 @@
 """Rebuilding: sipflow.db of a bucket from its data.raw alone, and the catalog from the buckets."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -62,7 +61,7 @@ def reindex_bucket(directory: Path, progress: Progress | None = None) -> Rebuilt
     try:
         for suffix in ("-wal", "-shm"):
             Path(f"{database}{suffix}").unlink(missing_ok=True)
-        os.replace(fresh, database)
+        fresh.replace(database)
     except OSError as error:
         raise StorageError("replace", database, error.strerror or str(error)) from None
     return rebuilt

@@ -85,9 +85,9 @@ def open_pool(root: Path, size_mb: int | None, place: Path | None = None) -> Poo
             del pool
             standing.unlink()
         link.unlink(missing_ok=True)
-        directory = place or _roomy_memory(octets)
-        if directory is not None:
-            target = directory / f"sipflow-{os.getpid()}-{now_us():x}"
+        memory = place or _roomy_memory(octets)
+        if memory is not None:
+            target = memory / f"sipflow-{os.getpid()}-{now_us():x}"
             pool = Pool.open(str(target), octets, now_us())
             link.symlink_to(target)
         else:
@@ -122,9 +122,7 @@ class Store:
         self._subdirs = subdirs
         self._committer = Committer(root, pool, owner, grace_us)
         self._known: dict[Period, set[int]] = {}
-        self._encoders = [
-            NamedThread(target=self._encode, name=f"encoder-{n}", daemon=True) for n in range(encoders)
-        ]
+        self._encoders = [NamedThread(target=self._encode, name=f"encoder-{n}", daemon=True) for n in range(encoders)]
         self._stopping = threading.Event()
         self.committed = self._committer.committed
 
@@ -170,5 +168,3 @@ class Store:
     def open_buckets(self) -> list[str]:
         """Name the buckets that are open for writing."""
         return self._committer.open_buckets()
-
-

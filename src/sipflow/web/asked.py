@@ -1,6 +1,7 @@
 """What a request asks for: its parameters, read leniently where peers escape badly, strictly where a typo would lie."""
 
 import difflib
+import re
 from collections.abc import Iterable
 from urllib.parse import unquote, unquote_plus
 
@@ -39,6 +40,12 @@ def window(request: Request, start: str = "start", end: str = "end") -> Window:
     return parse_window(_moment(request, start), _moment(request, end), (start, end))
 
 
+def diagnosed_window(request: Request) -> Window:
+    """Read the window of /diag, which also takes RustPBX's @SECONDS, YYYYMMDD and YYYYMMDDHHMMSS, here in UTC."""
+    bounds = [_spelt_out(_moment(request, name)) for name in ("start", "end")]
+    return parse_window(bounds[0], bounds[1])
+
+
 def only(request: Request, known: Iterable[str]) -> None:
     """Refuse parameters that are not known: a misspelt filter would list the wrong calls. Raises BadQuery."""
     names = list(known)
@@ -57,3 +64,14 @@ def _moment(request: Request, name: str) -> str | None:
     form, literal = found[0], found[-1]
     # 2026-06-01T00:00:00+02:00 pasted unescaped; 2026-06-01+00:00:00Z is a form's blank.
     return literal if "T" in literal.upper() else form
+
+
+def _spelt_out(text: str | None) -> str | None:
+    """Turn the forms only /diag knows into the ones all know; what is none of them stays as it is."""
+    plain = (text or "").strip()
+    if re.fullmatch(r"@-?\d+", plain, re.ASCII):
+        return plain[1:]
+    if not re.fullmatch(r"\d{8}|\d{14}", plain, re.ASCII):
+        return text
+    clock = plain[8:] or "000000"
+    return f"{plain[:4]}-{plain[4:6]}-{plain[6:8]}T{clock[:2]}:{clock[2:4]}:{clock[4:]}Z"

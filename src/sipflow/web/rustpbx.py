@@ -15,7 +15,7 @@ from sipflow.query.answer import Fault, Flow, MediaParts
 from sipflow.query.question import parse_leg
 from sipflow.query.source import CallSource
 from sipflow.query.window import Window
-from sipflow.web.asked import call_ids, window
+from sipflow.web.asked import call_ids, diagnosed_window, window
 from sipflow.web.diagnosis import NotFound, diagnose, without_brackets
 from sipflow.web.reply import reply
 from sipflow.web.sound import Sound, unreadable
@@ -104,7 +104,7 @@ class RustPbx:
 
     def diag(self, request: Request) -> Response:
         """Answer everything at once: messages, streams, and what happened to the packets."""
-        span = window(request)
+        span = diagnosed_window(request)
         call_id, (flow, parts) = self._first(
             request,
             lambda spelling: (self._history.flow(spelling, span), self._history.media(spelling, span)),

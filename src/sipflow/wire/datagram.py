@@ -31,11 +31,11 @@ def decode_datagram(octets: bytes) -> Parsed:
                 from_packed(dst, dst_port),
                 time_us,
                 payload,
-                call_id.decode(),
+                octets.decode(),
                 leg if has_metadata else None,
                 client_id,
             )
-            for kind, _, src, src_port, dst, dst_port, time_us, client_id, has_metadata, leg, call_id, payload in packets
+            for kind, _, src, src_port, dst, dst_port, time_us, client_id, has_metadata, leg, octets, payload in packets
         ],
         refused,
     )

@@ -10,13 +10,13 @@ from typing import Any
 import dpkt
 import numpy as np
 import pytest
-from chunks import CHUNK_PACKETS
 
+from chunks import CHUNK_PACKETS
 from sipflow.wire.endpoint import Endpoint, from_packed
 from sipflow.wire.packet import ROW_VALID, RTP_ROW, Chunk, StreamKey
 
 HERE = Path(__file__).resolve()
-CAPTURES = Path(os.environ.get("SIPFLOW_CAPTURES") or HERE.parents[2].parent / "shared" / "captures")
+CAPTURES = Path(os.environ.get("SIPFLOW_CAPTURES") or HERE.parents[1].parent / "shared" / "captures")
 
 
 def truth_of(name: str) -> dict[str, Any]:

@@ -1,0 +1,35 @@
+# make run    build, start a server on loopback, play sample calls into it, show one
+# make test   everything: C tests under sanitizers, fuzzers for some seconds, the Python suite
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+
+.PHONY: run build test check fuzz bench clean
+
+run: build
+	$(BIN)/python -m sipflow.demo
+
+build: $(VENV)/.built
+
+# Editable: the extension is built in place, and the sources run as they stand.
+$(VENV)/.built: pyproject.toml setup.py $(wildcard src/sipflow/_fast/*.[ch] src/sipflow/_fast/_core.p*)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+test: build
+	ci/ctest.sh
+	ci/fuzz.sh
+	ci/test.sh
+
+check: build
+	ci/check.sh
+
+fuzz: build
+	SECONDS_EACH=$${SECONDS_EACH:-120} ci/fuzz.sh
+
+bench: build
+	for one in packet index wav query ingest; do $(BIN)/python -m bench.$$one || exit 1; done
+
+clean:
+	rm -rf $(VENV) build src/*.egg-info src/sipflow/_fast/_core.c src/sipflow/_fast/*.so

@@ -1,0 +1,122 @@
+"""How fast a call in memory becomes a WAV file and figures: real-time factor and microseconds per packet.
+
+PYTHONPATH=src python bench/wav.py [--minutes 10] [--repeat 3]
+"""
+
+import argparse
+import json
+import platform
+import statistics as middle
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
+from chunks import T0_US, Rtp, make_chunks, make_key
+from sipflow.media.statistics import statistics
+from sipflow.media.wav import WavFile
+from sipflow.wire.packet import Chunk
+
+RESULTS = Path(__file__).resolve().parent / "results"
+
+
+def call(minutes: float, samples: int, *, loss: float = 0.0, jitter_us: int = 0, shuffle: bool = False) -> list[Chunk]:
+    """Make a two-legged call of random G.711."""
+    chance = np.random.default_rng(1)
+    count = int(minutes * 60 * 8000 / samples)
+    chunks = []
+    for leg in (0, 1):
+        audio = chance.integers(0, 256, count * samples, dtype=np.uint8).tobytes()
+        late = chance.integers(0, jitter_us + 1, count)
+        kept = chance.random(count) >= loss
+        packets = [
+            Rtp(T0_US + i * samples * 125 + int(late[i]), i, i * samples, audio[i * samples : (i + 1) * samples])
+            for i in range(count)
+            if kept[i]
+        ]
+        if shuffle:
+            packets.sort(key=lambda packet: packet.time_us)
+        chunks += make_chunks(make_key(leg=leg, ssrc=leg), packets)
+    return chunks
+
+
+def timed(work: Callable[[], object], repeat: int) -> float:
+    """Give the median seconds of several runs."""
+    took = []
+    for _ in range(repeat):
+        start = time.perf_counter()
+        work()
+        took.append(time.perf_counter() - start)
+    return middle.median(took)
+
+
+def read_all(wav: WavFile) -> int:
+    """Render the whole file, piece by piece."""
+    return sum(len(piece) for piece in wav.iterate())
+
+
+def main() -> None:
+    """Print one table and leave it as JSON in bench/results."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--minutes", type=float, default=10.0)
+    options.add_argument("--repeat", type=int, default=3)
+    asked = options.parse_args()
+    cases = {
+        "20 ms": call(asked.minutes, 160),
+        "10 ms": call(asked.minutes, 80),
+        "60 ms": call(asked.minutes, 480),
+        "20 ms, 5 % lost": call(asked.minutes, 160, loss=0.05),
+        "20 ms, reordered": call(asked.minutes, 160, jitter_us=50_000, shuffle=True),
+    }
+    rows = []
+    for name, chunks in cases.items():
+        packets = sum(len(chunk.rows) for chunk in chunks)
+        wav = WavFile("bench", chunks)
+        middle_octet = wav.length_octets // 2
+        plan = timed(partial(WavFile, "bench", chunks), asked.repeat)
+        render = timed(partial(read_all, wav), asked.repeat)
+        seek = timed(partial(wav.read, middle_octet, middle_octet + 65536), 20)
+        figures = timed(partial(statistics, chunks), asked.repeat)
+        rows.append(
+            {
+                "case": name,
+                "packets": packets,
+                "plan_us_per_packet": plan * 1e6 / packets,
+                "render_us_per_packet": render * 1e6 / packets,
+                "range_64k_ms": seek * 1e3,
+                "statistics_us_per_packet": figures * 1e6 / packets,
+                "real_time_factor": asked.minutes * 60 / (plan + render),
+                "megabytes_per_second": wav.length_octets / 1e6 / render,
+            }
+        )
+    print(f"two legs, {asked.minutes:g} min, median of {asked.repeat}")
+    heads = ("packets", "plan us", "render us", "64k ms", "stats us", "x real", "MB/s")
+    print(f"{'case':<18}" + "".join(f"{head:>11}" for head in heads))
+    for row in rows:
+        print(
+            f"{row['case']:<18}{row['packets']:>11}{row['plan_us_per_packet']:>11.3f}{row['render_us_per_packet']:>11.3f}"
+            f"{row['range_64k_ms']:>11.2f}{row['statistics_us_per_packet']:>11.3f}"
+            f"{row['real_time_factor']:>11.0f}{row['megabytes_per_second']:>11.0f}"
+        )
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "wav.json").write_text(
+        json.dumps(
+            {
+                "minutes": asked.minutes,
+                "machine": platform.machine(),
+                "python": platform.python_version(),
+                "numpy": np.__version__,
+                "rows": rows,
+            },
+            indent=2,
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
