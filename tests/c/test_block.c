@@ -1,5 +1,6 @@
 /* A header is read as it was written, or refused; sound blocks are found behind damage. */
 #include "block.h"
+#include "crc32c.h"
 #include "guard.h"
 
 static struct sf_block sample(void)
@@ -98,6 +99,21 @@ static void sound_blocks_are_found(void)
     CHECK(sf_block_find(guarded(octets, 0), 0) == 0);
 }
 
+static void a_later_version_is_found_behind_damage_too(void)
+{
+    uint8_t octets[SF_BLOCK_HEAD + 7] = "damage";
+    struct sf_block block = sample();
+    uint8_t *head = octets + 7;
+    sf_block_encode(&block, head);
+    head[SF_BLOCK_AT_VERSION] = SF_BLOCK_VERSION + 1;
+    uint32_t crc = sf_crc32c(0, head, SF_BLOCK_AT_HEADER_CRC);
+    for (unsigned i = 0; i < 4; i++) {
+        head[SF_BLOCK_AT_HEADER_CRC + i] = (uint8_t)(crc >> 8 * i);
+    }
+    CHECK(sf_block_decode(guarded(head, SF_BLOCK_HEAD), &block) == SF_BLOCK_NEWER);
+    CHECK(sf_block_find(guarded(octets, sizeof octets), 0) == 7);
+}
+
 static void every_status_has_a_text(void)
 {
     for (unsigned status = 0; status < SF_BLOCK_STATUS_COUNT; status++) {
@@ -112,6 +128,7 @@ int main(void)
     every_cut_and_every_flip_is_found();
     unknown_kinds_and_transforms_are_no_damage();
     sound_blocks_are_found();
+    a_later_version_is_found_behind_damage_too();
     every_status_has_a_text();
     puts("test_block: ok");
     return 0;

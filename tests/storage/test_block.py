@@ -11,6 +11,7 @@ import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from reference import block as reference
 from reference.chunk import Datagram, Sip, Stream, arena_memory, chunk_memory, padded, rtp
@@ -103,14 +104,16 @@ def sips(draw: st.DrawFn) -> Sip:
     )
 
 
-def encode(memories: list[bytes], counts: list[int], ids: list[int] | None = None) -> tuple[list[bytes], np.ndarray]:
+def encode(
+    memories: list[bytes], counts: list[int], ids: list[int] | None = None
+) -> tuple[list[bytes], NDArray[np.void]]:
     """Encode chunks that lie one behind the other in a pool; gives contents and header rows."""
     offsets, at = [], 0
     for memory in memories:
         offsets.append(at)
         at += len(padded(memory))
     pool = b"".join(padded(memory) for memory in memories)
-    out, segments, raw_heads, refused = columns_encode_batch(
+    out, segments, heads, refused = columns_encode_batch(
         pool,
         array("Q", offsets),
         array("I", map(len, memories)),
@@ -126,7 +129,7 @@ def encode_one(stream: Stream, datagrams: list[Datagram]) -> bytes:
     return encode([chunk_memory(stream, datagrams)], [len(datagrams)])[0][0]
 
 
-def assemble(heads: np.ndarray, contents: list[bytes]) -> bytes:
+def assemble(heads: NDArray[np.void], contents: list[bytes]) -> bytes:
     frames = [zstandard.ZstdCompressor(level=1).compress(content) for content in contents]
     return blocks_assemble(heads.tobytes(), frames)[0]
 
@@ -260,7 +263,7 @@ def test_several_chunks_are_encoded_in_one_go_and_a_damaged_one_is_named() -> No
     assert heads["records"].tolist() == [3, 2]
     assert heads["raw_length"].tolist() == [len(content) for content in contents]
     frames = zstandard.ZstdCompressor(level=1).multi_compress_to_buffer(zstandard.BufferWithSegments(out, segments))
-    octets, _, _ = blocks_assemble(heads.tobytes(), [frames[i].tobytes() for i in range(len(frames))])
+    octets, _, _ = blocks_assemble(heads.tobytes(), [frames[i] for i in range(len(frames))])
     assert [len(block.packets) for block in reference.read(octets)] == [3, 2]
 
 

@@ -6,6 +6,7 @@ from typing import Any, TypeAlias, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Buffer
+from zstandard import BufferSegment
 
 # (kind, family, src, src_port, dst, dst_port, time_us, client_id, has_metadata, leg, call_id, payload)
 RawPacket = tuple[int, int, bytes, int, bytes, int, int, int, bool, int, bytes, bytes]
@@ -118,7 +119,7 @@ def block_verify(octets: Buffer) -> int:
 def block_find(octets: Buffer, start: int = 0) -> int:
     """Find the first sound block at or after `start`; gives len(octets) when there is none."""
 
-def blocks_assemble(heads: Buffer, frames: Sequence[Buffer]) -> tuple[bytes, bytes, bytes]:
+def blocks_assemble(heads: Buffer, frames: Sequence[Buffer | BufferSegment]) -> tuple[bytes, bytes, bytes]:
     """Join headers (BLOCK_HEAD rows) and zstd frames to blocks.
 
     Gives the octets to append, the place of each block in them (u64 array), and the rows with frame_length, frame_crc
