@@ -19,6 +19,7 @@ from sipflow.errors import ConfigError
 from sipflow.orders import ReaderOrders
 from sipflow.storage.layout import Subdirs
 from sipflow.storage.store import MIB, RootLock, Store, open_pool
+from sipflow.thread import NamedThread
 from sipflow.version import __version__
 from sipflow.web.status import OpenBucket, PoolState, RecorderNote
 
@@ -41,7 +42,7 @@ class _Listener:
         networks = [(network.network_address.packed, network.prefixlen) for network in settings.allow]
         self._receiver = Receiver(sock.fileno(), intake, networks)
         self.fault = ""
-        self.thread = threading.Thread(target=self._run, name=f"receiver-{slot}", daemon=True)
+        self.thread = NamedThread(target=self._run, name=f"receiver-{slot}", daemon=True)
 
     def _run(self) -> None:
         try:

@@ -15,6 +15,7 @@ from sipflow.storage.catalog import Catalog, Part
 from sipflow.storage.encoder import Encoded
 from sipflow.storage.index import Portion
 from sipflow.storage.layout import ENDLESS, Period
+from sipflow.thread import NamedThread
 
 LOG = logging.getLogger("sipflow.storage")
 
@@ -64,7 +65,7 @@ class Committer:
         self._leftovers_due_us = clock() + _LEFTOVERS_AFTER_US
         self._buckets: dict[Period, tuple[Part, Bucket, int]] = {}
         self._queue: queue.Queue[Encoded | None] = queue.Queue(maxsize=64)
-        self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
+        self._thread = NamedThread(target=self._run, name="committer", daemon=True)
         self.committed = Committed()
         self._stop_retrying = threading.Event()
 

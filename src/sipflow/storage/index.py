@@ -2,11 +2,12 @@
 
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Container, Iterator, Sequence
 from copy import copy
 from importlib import resources
+from operator import attrgetter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sipflow.errors import NewerFormat, StorageError
 from sipflow.wire.dialog import CallDigest
@@ -19,8 +20,11 @@ _COLUMNS = ", ".join(_FIELDS)
 _STORE_CALL = (
     f"INSERT INTO call_meta ({_COLUMNS}) VALUES ({', '.join('?' * len(_FIELDS))}) ON CONFLICT (call_id) DO UPDATE SET "
     + ", ".join(f"{name} = excluded.{name}" for name in _FIELDS if name != "call_id")
-    + " RETURNING id"
 )
+_values_of = attrgetter(*_FIELDS)
+# Calls looked up by one statement: always so many marks, so that it is prepared once; those left over stay NULL.
+_LOOK_UP = 128
+_CALLS_AMONG = f"SELECT id, {_COLUMNS} FROM call_meta WHERE call_id IN ({', '.join('?' * _LOOK_UP)})"
 # What only the whole bucket knows of a call's media, filled in once it is complete.
 _SUM_MEDIA = """
 UPDATE call_meta SET rtp_packets = m.packets, rtp_streams = m.streams,
@@ -173,19 +177,23 @@ class Index:
         index.execute("BEGIN IMMEDIATE")
         self._store_calls(portions)
         ids = self._ids
-        for portion, start in zip(portions, starts, strict=True):
-            index.executemany(
-                "INSERT INTO blocks VALUES (?, ?, ?, ?, ?, ?, ?)",
-                [(row.offset + start, *row[1:]) for row in portion.blocks],
-            )
-            index.executemany(
-                "INSERT INTO sip_msgs VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [(ids[row[0]], *row[1:7], row.block + start, row.position) for row in portion.sip],
-            )
-            index.executemany(
-                "INSERT INTO media_msgs VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [(ids[row[0]], *row[1:13], row.block + start) for row in portion.media],
-            )
+        placed = list(zip(portions, starts, strict=True))
+        index.executemany(
+            "INSERT INTO blocks VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [(row.offset + start, *row[1:]) for portion, start in placed for row in portion.blocks],
+        )
+        index.executemany(
+            "INSERT INTO sip_msgs VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                (ids[row[0]], *row[1:7], row.block + start, row.position)
+                for portion, start in placed
+                for row in portion.sip
+            ],
+        )
+        index.executemany(
+            "INSERT INTO media_msgs VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [(ids[row[0]], *row[1:13], row.block + start) for portion, start in placed for row in portion.media],
+        )
         index.execute("COMMIT")
         while len(self._ids) > _CACHED_CALLS:
             self._ids.pop(next(iter(self._ids)))
@@ -193,42 +201,44 @@ class Index:
             self._digests.pop(next(iter(self._digests)))
 
     def _store_calls(self, portions: Sequence[Portion]) -> None:
-        fresh: dict[str, CallDigest] = {}
-        for portion in portions:
-            for digest in portion.calls:
-                known = fresh.get(digest.call_id)
-                if known is None:
-                    # A copy: the portion must stay as it is in case the transaction fails and is tried again.
-                    fresh[digest.call_id] = copy(digest)
-                else:
-                    known.merge(digest)
-        media_only: dict[str, tuple[int, int]] = {}
-        for portion in portions:
-            for row in portion.media:
-                if row.call_id not in fresh and row.call_id not in self._ids:
-                    first, last = media_only.get(row.call_id, (row.t0_us, row.t1_us))
-                    media_only[row.call_id] = (min(first, row.t0_us), max(last, row.t1_us))
+        fresh = _gathered(portions)
+        media_only = self._first_seen(portions, fresh)
         self._load([call_id for call_id in (*fresh, *media_only) if call_id not in self._digests])
         for call_id, digest in fresh.items():
-            known = self._digests.pop(call_id, None)
-            if known is not None:
-                known = copy(known)
-                known.merge(digest)
-            self._digests[call_id] = known or digest
+            before = self._digests.pop(call_id, None)
+            if before is None:
+                self._digests[call_id] = digest
+            else:
+                merged = copy(before)
+                merged.merge(digest)
+                self._digests[call_id] = merged
         for call_id, (first, last) in media_only.items():
             if call_id not in self._ids:
                 fresh[call_id] = CallDigest(call_id, first, last)
-        for call_id, portion_digest in fresh.items():
-            digest = self._digests.get(call_id, portion_digest)
-            row = self._db.execute(_STORE_CALL, [getattr(digest, name) for name in _FIELDS]).fetchone()
-            self._ids[call_id] = row[0]
+        stored = [self._digests.get(call_id, digest) for call_id, digest in fresh.items()]
+        self._db.executemany(_STORE_CALL, [_values_of(digest) for digest in stored])
+        for row in self._look_up([call_id for call_id in fresh if call_id not in self._ids]):
+            self._ids[row[1]] = row[0]
+
+    def _first_seen(self, portions: Sequence[Portion], fresh: Container[str]) -> dict[str, tuple[int, int]]:
+        """Find the calls that are known by their media alone, with their first and last time so far."""
+        found: dict[str, tuple[int, int]] = {}
+        for portion in portions:
+            for row in portion.media:
+                if row.call_id not in fresh and row.call_id not in self._ids:
+                    first, last = found.get(row.call_id, (row.t0_us, row.t1_us))
+                    found[row.call_id] = (min(first, row.t0_us), max(last, row.t1_us))
+        return found
 
     def _load(self, call_ids: Sequence[str]) -> None:
-        for call_id in call_ids:
-            row = self._db.execute(f"SELECT id, {_COLUMNS} FROM call_meta WHERE call_id = ?", [call_id]).fetchone()
-            if row is not None:
-                self._ids[call_id] = row[0]
-                self._digests[call_id] = read_digest(row[1:])
+        for row in self._look_up(call_ids):
+            self._ids[row[1]] = row[0]
+            self._digests[row[1]] = read_digest(row[1:])
+
+    def _look_up(self, call_ids: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+        for start in range(0, len(call_ids), _LOOK_UP):
+            some = call_ids[start : start + _LOOK_UP]
+            yield from self._db.execute(_CALLS_AMONG, [*some, *[None] * (_LOOK_UP - len(some))])
 
     def totals(self) -> Totals:
         """Count what the bucket holds; its size is that of the blocks and the index."""
@@ -255,6 +265,19 @@ class Index:
     def close(self) -> None:
         """Close the file."""
         self._db.close()
+
+
+def _gathered(portions: Sequence[Portion]) -> dict[str, CallDigest]:
+    found: dict[str, CallDigest] = {}
+    for portion in portions:
+        for digest in portion.calls:
+            known = found.get(digest.call_id)
+            if known is None:
+                # A copy: the portion must stay as it is in case the transaction fails and is tried again.
+                found[digest.call_id] = copy(digest)
+            else:
+                known.merge(digest)
+    return found
 
 
 def read_digest(row: Sequence[object]) -> CallDigest:

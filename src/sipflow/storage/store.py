@@ -13,6 +13,7 @@ from sipflow.errors import NewerFormat, RootBusy, StorageError
 from sipflow.storage.committer import Committer
 from sipflow.storage.encoder import Encoder
 from sipflow.storage.layout import LOCK, POOL_DIRECTORY, Period, Subdirs
+from sipflow.thread import NamedThread
 
 LOG = logging.getLogger("sipflow.storage")
 
@@ -121,9 +122,7 @@ class Store:
         self._subdirs = subdirs
         self._committer = Committer(root, pool, owner, grace_us)
         self._known: dict[Period, set[int]] = {}
-        self._encoders = [
-            threading.Thread(target=self._encode, name=f"encoder-{n}", daemon=True) for n in range(encoders)
-        ]
+        self._encoders = [NamedThread(target=self._encode, name=f"encoder-{n}", daemon=True) for n in range(encoders)]
         self._stopping = threading.Event()
         self.committed = self._committer.committed
 

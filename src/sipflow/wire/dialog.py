@@ -52,8 +52,12 @@ class CallDigest(msgspec.Struct):
                 setattr(self, name, getattr(other, name))
         self._merge_status(other)
         self.begins = self.begins or other.begins
-        for name in ("invite_us", "ring_us", "answer_us", "cancel_us", "bye_us"):
-            setattr(self, name, _earliest(getattr(self, name), getattr(other, name)))
+        for name in _MOMENTS:
+            theirs = getattr(other, name)
+            if theirs is not None:
+                ours = getattr(self, name)
+                if ours is None or theirs < ours:
+                    setattr(self, name, theirs)
         self.first_us = min(self.first_us, other.first_us)
         self.last_us = max(self.last_us, other.last_us)
         self.sip_messages += other.sip_messages
@@ -88,6 +92,7 @@ class CallDigest(msgspec.Struct):
         return self.begins and self.end_us is not None
 
 
+_MOMENTS = ("invite_us", "ring_us", "answer_us", "cancel_us", "bye_us")
 _PARTY = ("method", "from_user", "to_user", "from_uri", "to_uri", "user_agent", "src", "dst")
 
 
@@ -135,9 +140,3 @@ def _outranks(a: CallDigest, b: CallDigest) -> bool:
     if a_ok != b_ok:
         return a_ok
     return (a.status_us or 0) < (b.status_us or 0) if a_ok else (a.status_us or 0) > (b.status_us or 0)
-
-
-def _earliest(a: int | None, b: int | None) -> int | None:
-    if a is None or b is None:
-        return a if b is None else b
-    return min(a, b)

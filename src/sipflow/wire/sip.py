@@ -28,6 +28,7 @@ class SipHead(msgspec.Struct, frozen=True):
     user_agent: str
     branch: str
     content_type: str
+    content_length: int | None
     body: int
 
     @property
@@ -38,13 +39,10 @@ class SipHead(msgspec.Struct, frozen=True):
 
 def parse_head(message: bytes) -> SipHead:
     """Scan the head of a message; never fails, a header that is not there leaves its field empty."""
-    return SipHead(*(_text(value) for value in sip_head(message)))  # type: ignore[arg-type]  # RawSipHead fixes them
+    values = [value.decode("utf-8", "replace") if isinstance(value, bytes) else value for value in sip_head(message)]
+    return SipHead(*values)  # type: ignore[arg-type]  # RawSipHead fixes them
 
 
 def looks_like_sip(octets: bytes) -> bool:
     """Tell whether octets begin like a SIP message, on whatever port they came."""
     return sip_looks_like(octets)
-
-
-def _text(value: object) -> object:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
