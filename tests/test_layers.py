@@ -46,7 +46,7 @@ def imports_of(path: Path) -> list[tuple[str, ast.stmt]]:
 
 
 def package_of(module: str) -> str:
-    return module.split(".")[0]
+    return module.split(".", maxsplit=1)[0]
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)

@@ -18,7 +18,7 @@ from sipflow.config import Address, Settings
 from sipflow.errors import ConfigError
 from sipflow.orders import ReaderOrders
 from sipflow.storage.layout import Subdirs
-from sipflow.storage.store import MIB, RootLock, Store, open_pool
+from sipflow.storage.store import MIB, RootLock, Store, close_pool, open_pool, sweep_orphans
 from sipflow.thread import NamedThread
 from sipflow.version import __version__
 from sipflow.web.status import OpenBucket, PoolState, RecorderNote
@@ -79,6 +79,7 @@ class Recorder:
             self._http = bind_http(settings.http)
             undo.callback(self._http.close)
             self._set_buffers(sockets)
+            sweep_orphans()
             self._store = Store(
                 settings.root,
                 open_pool(settings.root, settings.pool_mb, settings.pool_dir),
@@ -137,8 +138,6 @@ class Recorder:
             listener.stop()
         self._store.stop()
         self._stop_reader()
-        self._http.close()
-        self._lock.close()
         ledger, refused = self._store.pool.ledger()
         taken, stored = ledger["sip"] + ledger["rtp"], self._store.committed
         LOG.info(
@@ -146,6 +145,9 @@ class Recorder:
             "%d datagrams dropped by the kernel",
             taken, stored.sip_messages, stored.rtp_packets, sum(refused.values()), ledger["kernel_drops"],
         )  # fmt: skip
+        close_pool(self._settings.root, self._store.pool)
+        self._http.close()
+        self._lock.close()
 
     def _warn_of_closed_door(self) -> None:
         http = self._settings.http

@@ -1,6 +1,7 @@
 """The server as its users run it: real processes, real sockets, real files."""
 
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -11,8 +12,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from running import RunningServer, free_port
 
+from running import RunningServer, free_port
 from sipflow.clock import now_us
 from sipflow.load.play import Sending, play
 from sipflow.load.samples import SAMPLES_SPAN_US, sample_calls
@@ -192,6 +193,26 @@ def reader_of(server: RunningServer) -> int:
     children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
     (reader,) = (int(child) for child in children)
     return reader
+
+
+def test_shared_memory_is_given_back(tmp_path: Path) -> None:
+    with RunningServer(tmp_path / "data") as server:
+        server.send(encode_packet(options("gone")))
+        server.until(lambda: server.metric("sipflow_packets_received_total") == 1, "received")
+        pool = (tmp_path / "data" / ".pool" / "pool").resolve()
+        assert pool.exists()
+        assert server.stop() == 0
+        assert not pool.parent.exists()
+
+
+def test_the_pool_of_a_root_that_was_deleted_is_swept(tmp_path: Path) -> None:
+    first = RunningServer(tmp_path / "a")
+    pool = (tmp_path / "a" / ".pool" / "pool").resolve()
+    first.stop(signal.SIGKILL)
+    shutil.rmtree(tmp_path / "a")
+    assert pool.exists()
+    with RunningServer(tmp_path / "b"):
+        assert not pool.exists()
 
 
 def test_a_second_server_is_refused_the_root(tmp_path: Path) -> None:

@@ -22,6 +22,9 @@ POOL_MIN_MB = 16
 # Ten thousand calls keep 410 MB of chunks open, and as much again may wait for the encoders.
 POOL_MAX_AUTO_MB = 1024
 _SHM = Path("/dev/shm")  # noqa: S108 - the pool is shared memory by design, 0600 and named at random
+# A pool in shared memory is a directory: the pool, and a note of the root it belongs to.
+_POOL_PREFIX = "sipflow-"
+_ROOT_NOTE = "root"
 _TAKE_CHUNKS = 128
 _TAKE_MS = 200
 
@@ -82,14 +85,16 @@ def open_pool(root: Path, size_mb: int | None, place: Path | None = None) -> Poo
             pool = Pool.open(str(standing), octets, now_us())
             if pool.octets() // MIB == octets // MIB or pool.pending() or _has_work(pool):
                 return pool
-            del pool
-            standing.unlink()
+            close_pool(root, pool)
         link.unlink(missing_ok=True)
         memory = place or _roomy_memory(octets)
         if memory is not None:
-            target = memory / f"sipflow-{os.getpid()}-{now_us():x}"
-            pool = Pool.open(str(target), octets, now_us())
-            link.symlink_to(target)
+            home = memory / f"{_POOL_PREFIX}{os.getpid()}-{now_us():x}"
+            home.mkdir(mode=0o700)
+            pool = Pool.open(str(home / "pool"), octets, now_us())
+            link.symlink_to(home / "pool")
+            # Last: without it the sweep leaves a directory alone.
+            (home / _ROOT_NOTE).write_text(str(root.resolve()), "utf-8")
         else:
             LOG.warning("shared memory has no room for %d MB: the pool lies on disk, %s", octets // MIB, link)
             pool = Pool.open(str(link), octets, now_us())
@@ -100,6 +105,33 @@ def open_pool(root: Path, size_mb: int | None, place: Path | None = None) -> Poo
             ) from None
         raise StorageError("open", link, error.strerror or str(error)) from None
     return pool
+
+
+def close_pool(root: Path, pool: Pool) -> None:
+    """Remove the pool of a root when nothing is left in it; one that still holds packets stays for the next start."""
+    link = root / POOL_DIRECTORY / "pool"
+    if pool.pending() == 0:
+        if link.is_symlink():
+            _remove_home(link.resolve().parent)
+        link.unlink(missing_ok=True)
+
+
+def sweep_orphans() -> None:
+    """Remove pools in shared memory whose data root is gone or has another pool: nothing leads to them any more."""
+    for home in _SHM.glob(f"{_POOL_PREFIX}*"):
+        try:
+            root = Path((home / _ROOT_NOTE).read_text("utf-8"))
+            if pool_path(root) != home / "pool":
+                LOG.info("removing %s, the pool of %s that nothing leads to any more", home, root)
+                _remove_home(home)
+        except OSError:
+            continue  # another user's, or being made
+
+
+def _remove_home(home: Path) -> None:
+    for name in ("pool", _ROOT_NOTE):
+        (home / name).unlink(missing_ok=True)
+    home.rmdir()
 
 
 def _roomy_memory(octets: int) -> Path | None:
