@@ -56,7 +56,7 @@ def test_all_our_keys_load(tmp_path: Path) -> None:
             '[sipflow]\nudp = ["[::1]:3000", "localhost:3002"]\nhttp = "127.0.0.1:0"\nmedia = false\n'
             'token = "0123456789abcdef"\ntrusted = ["10.0.0.0/8"]\n'
             'allow = ["2001:db8::/32", "192.0.2.1"]\npool_mb = 64\n'
-            'pool_dir = "/tmp/pool"\nrecv_buffer_mb = 8\nreceivers = 2\nencoders = 1\ndurability = "Disk"\n'
+            'pool_dir = "/tmp/pool"\nrecv_buffer_mb = 8\nreceivers = 2\nencoders = 1\ndurability = "Process"\n'
             'log_level = "DEBUG"\n',
         ),
         environment={},
@@ -66,7 +66,7 @@ def test_all_our_keys_load(tmp_path: Path) -> None:
     assert settings.http.loopback
     assert settings.trusted == (ip_network("10.0.0.0/8"),)
     assert settings.allow == (ip_network("2001:db8::/32"), ip_network("192.0.2.1/32"))
-    assert (settings.durability, settings.log_level, settings.media) == ("disk", "debug", False)
+    assert (settings.durability, settings.log_level, settings.media) == ("process", "debug", False)
 
 
 @pytest.mark.parametrize(

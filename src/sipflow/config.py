@@ -19,7 +19,7 @@ from sipflow.errors import ConfigError
 
 Network: TypeAlias = IPv4Network | IPv6Network
 Subdirs: TypeAlias = Literal["hourly", "daily", "none"]
-Durability: TypeAlias = Literal["process", "disk"]
+Durability: TypeAlias = Literal["process"]
 LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
 
 TOKEN_VARIABLE = "SIPFLOW_TOKEN"  # noqa: S105 - the name of a variable, not a secret
@@ -73,13 +73,13 @@ class Settings:
     pool_mb: int | None = None
     # None: /dev/shm when it has room, else ROOT/.pool.
     pool_dir: Path | None = None
-    # About a second of 100 000 RTP packets per second, the longest stall seen on a busy machine.
+    # Below 4 MB bursts are lost in ordinary scheduling delays (docs/DESIGN.md); more is room for worse ones.
     recv_buffer_mb: int = 32
-    # One thread takes 300 000 packets per second; more only help with several senders.
+    # One thread keeps up with two encoders (bench/ingest.py); more only help with several senders.
     receivers: int = 1
-    # Two keep up with one receiver on slow cores; on fast ones the second idles.
+    # Two keep up with one receiver (bench/ingest.py); a third would take its core.
     encoders: int = 2
-    # "process" survives kill -9; "disk" also survives a power cut, and costs a sync per interval.
+    # What was received survives the end of the process by any means, not a power cut.
     durability: Durability = "process"
     # One line per start, stop, bucket and fault; "debug" adds requests.
     log_level: LogLevel = "info"
@@ -305,8 +305,8 @@ _READERS: dict[str, Callable[[Given], object]] = {
     "pool_mb": _whole(8, 1 << 20),
     "pool_dir": _path,
     "recv_buffer_mb": _whole(1, 2047),
-    "receivers": _whole(1, 64),
+    "receivers": _whole(1, 16),
     "encoders": _whole(1, 64),
-    "durability": _choice("process", "disk"),
+    "durability": lambda item: _one_of(item, ("process",), "surviving a power cut is not supported by this version"),
     "log_level": _choice("debug", "info", "warning", "error"),
 }

@@ -6,7 +6,6 @@ from typing import NamedTuple
 import numpy as np
 import zstandard
 from numpy.typing import NDArray
-from typing_extensions import Buffer
 
 from sipflow._fast import Pool, arena_parts, blocks_assemble, messages_encode
 from sipflow.storage.block import BLOCK_HEAD
@@ -115,7 +114,7 @@ class Encoder:
         return Portion(data, _block_rows(filled, offsets, len(data)), rows, [], calls)
 
 
-def _assemble(heads: NDArray[np.void], frames: Sequence[Buffer]) -> tuple[bytes, list[int], NDArray[np.void]]:
+def _assemble(heads: NDArray[np.void], frames: Sequence[bytes]) -> tuple[bytes, list[int], NDArray[np.void]]:
     data, places, filled = blocks_assemble(heads.tobytes(), frames)
     return data, np.frombuffer(places, np.uint64).tolist(), np.frombuffer(filled, BLOCK_HEAD)
 

@@ -11,7 +11,7 @@ from sipflow.web.metrics import CONTENT_TYPE, exposition
 from sipflow.web.reply import reply
 from sipflow.web.status import RecorderSnapshot, RecorderStatus
 
-# The recorder beats every second; ten without one is a recorder that hangs or is gone.
+# The recorder beats twice a second; ten seconds without a beat is a recorder that hangs or is gone.
 SILENCE_US = 10 * SECOND_US
 # Below this the next commit may fail: better red while there is still room to act.
 DISK_LOW_OCTETS = 64 << 20
