@@ -122,6 +122,7 @@ JUDGED = {"fuzzed-aaa", "rfc4475-torture"}
 
 def test_the_captures_are_here() -> None:
     need(SHARED)
+    need(LAB)
     assert len(CAPTURES) == 43 + 12
 
 
@@ -550,6 +551,17 @@ def test_a_call_that_failed_does_not_keep_its_ports(tmp_path: Path) -> None:
     assert owners(packets) == {(4000, "one", 0): 3}
 
 
+def test_media_goes_on_for_a_moment_after_the_end(tmp_path: Path) -> None:
+    # Only one end is known: what comes much later or earlier may belong to a call whose signalling is not here.
+    relay = ("192.0.2.77", 9000)
+    frames = call_frames(count=3)
+    times = [T0 - 31_000_000, T0 - 1_000_000, T0 + 31_000_000, T0 + 32_000_000]
+    frames += [(time, w.frame(relay, ALICE_RTP, w.rtp(n))) for n, time in enumerate(times)]
+    packets, _ = read(tmp_path / "a.pcap", w.pcap(frames))
+    found = [packet.call_id.startswith("call-1") for packet in packets if packet.src == relay]
+    assert found == [False, True, True, False]
+
+
 def test_a_branch_that_fails_does_not_end_a_forked_call(tmp_path: Path) -> None:
     busy = w.sip("SIP/2.0 486 Busy Here", "call-1", "1 INVITE", to_tag="other")
     late = T0 + 60_000_000
@@ -595,6 +607,13 @@ def test_what_options_announces_is_no_media(tmp_path: Path) -> None:
     frames += [(T0 + n, w.frame(ALICE_RTP, BOB_RTP, w.rtp(n))) for n in range(3)]
     packets, _ = read(tmp_path / "a.pcap", w.pcap(frames))
     assert owners(packets) == {(4000, "rtp-192.0.2.10:4000-192.0.2.20:6000@a.pcap", 0): 3}
+
+
+def test_what_follows_a_body_announces_nothing(tmp_path: Path) -> None:
+    frames = [(T0, w.frame(ALICE, BOB, invite() + b"m=audio 4400 RTP/AVP 0\r\n"))]
+    frames += [(T0 + n, w.frame(("192.0.2.10", 4400), ("192.0.2.66", 9), w.rtp(n))) for n in range(3)]
+    _, report = read(tmp_path / "a.pcap", w.pcap(frames))
+    assert report.rtp_untied == 3
 
 
 def test_ice_candidates_are_media_addresses(tmp_path: Path) -> None:

@@ -164,7 +164,9 @@ class _Calls:
         kind = _recognise(datagram)
         if kind is Content.SIP:
             head = parse_head(datagram.payload)
-            found = find_descriptions(head.content_type, datagram.payload[head.body :])
+            # What follows the announced length is no body (RFC 3261, section 18.3).
+            end = None if head.content_length is None else head.body + head.content_length
+            found = find_descriptions(head.content_type, datagram.payload[head.body : end])
             self.dialogs.note(head, found, datagram.time_us, datagram.src, datagram.dst)
         elif kind is Content.RTP:
             self.streams.note(datagram.src, datagram.dst, rtp_head(datagram.payload), datagram.time_us)
