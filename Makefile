@@ -26,7 +26,7 @@ check: build
 	ci/check.sh
 
 fuzz: build
-	SECONDS_EACH=$${SECONDS_EACH:-120} ci/fuzz.sh
+	FUZZ_SECONDS=$${FUZZ_SECONDS:-120} ci/fuzz.sh
 
 bench: build
 	for one in packet index wav query ingest; do $(BIN)/python -m bench.$$one || exit 1; done

@@ -26,6 +26,8 @@ static void sticks_after_a_short_read(void)
     CHECK(sf_take_slice(&c, 0).n == 0);
     c = sf_cursor(in.p, in.n);
     CHECK(sf_take(&c, SIZE_MAX) == NULL && c.bad);
+    c = sf_cursor(NULL, 0);
+    CHECK(sf_left(&c) == 0 && sf_read_u8(&c) == 0 && c.bad);
 }
 
 static void stores_what_it_reads(void)

@@ -298,6 +298,7 @@ static void utf8(void)
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         CHECK(sf_utf8_valid(guarded(good[i], strlen(good[i]))));
     }
+    CHECK(sf_utf8_valid(sf_slice(NULL, 0)));
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         CHECK(!sf_utf8_valid(guarded(bad[i], strlen(bad[i]))));
     }

@@ -146,6 +146,11 @@ static void odd_values(void)
     CHECK_TEXT(with("From:").from.uri, "");
     CHECK_TEXT(with("From: \"open\\").from.uri, "\"open\\");
     CHECK_TEXT(with("To: <urn:service:sos>").to.user, "");
+    CHECK_TEXT(with("From: ralph@example.com:5060").from.user, "ralph");
+    CHECK_TEXT(with("From: <sip:example.com:5060>").from.user, "");
+    CHECK_TEXT(with("From: <TEL:112>").from.user, "112");
+    CHECK_TEXT(with("From: <sip:>").from.user, "");
+    CHECK_TEXT(with("From: <sip:@h>").from.user, "");
     CHECK_TEXT(with("To: <sip:user;par=u%40example.net@example.com>").to.user,
                "user;par=u%40example.net");
     CHECK_TEXT(with("Via: SIP/2.0/UDP a, SIP/2.0/UDP b;branch=second").branch, "");

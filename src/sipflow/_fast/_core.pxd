@@ -71,6 +71,8 @@ cdef extern from "sip.h" nogil:
         sf_slice user_agent
         sf_slice branch
         sf_slice content_type
+        c_bool has_content_length
+        uint32_t content_length
         size_t body
     c_bool sf_sip_scan(sf_slice message, sf_sip *out)
     c_bool sf_sip_looks_like(sf_slice octets)

@@ -30,12 +30,15 @@ def encode_frame(
     leg: int | None,
     payload: bytes,
 ) -> bytes:
-    """Write one frame of version 2 or 3; raises ValueError for addresses that do not fit the family."""
+    """Write one frame of version 2 or 3; raises ValueError for addresses that do not fit the family.
+
+    OverflowError tells of a number that does not fit its field.
+    """
 
 # ---- SIP, RTP (sip.h, rtp.h) ----
 
 # (is_request, method, uri, status, reason, call_id, from uri, from user, from tag, to uri, to user, to tag,
-#  cseq, cseq method, user agent, via branch, content type, body offset)
+#  cseq, cseq method, user agent, via branch, content type, content length, body offset)
 RawSipHead = tuple[
     bool,
     bytes,
@@ -54,6 +57,7 @@ RawSipHead = tuple[
     bytes,
     bytes,
     bytes,
+    int | None,
     int,
 ]
 

@@ -60,7 +60,8 @@ def parse_datagram(bytes octets):
     return packets, refused
 
 
-def encode_frame(int version, int kind, int family, bytes src, int src_port, bytes dst, int dst_port, uint64_t time_us,
+def encode_frame(unsigned version, uint8_t kind, uint8_t family, bytes src, uint16_t src_port, bytes dst,
+                 uint16_t dst_port, uint64_t time_us,
                  uint32_t client_id, bytes call_id, leg, bytes payload):
     cdef sf_packet packet
     cdef size_t octets = 16 if family == 6 else 4
@@ -107,6 +108,7 @@ def sip_head(bytes message):
         octets_of(head.user_agent),
         octets_of(head.branch),
         octets_of(head.content_type),
+        head.content_length if head.has_content_length else None,
         head.body,
     )
 

@@ -41,7 +41,8 @@ struct sf_cursor {
 
 static inline struct sf_cursor sf_cursor(const void *p, size_t n)
 {
-    return (struct sf_cursor){(const uint8_t *)p, (const uint8_t *)p + n, false};
+    const uint8_t *start = (const uint8_t *)p;
+    return (struct sf_cursor){start, n > 0 ? start + n : start, false}; /* NULL + 0 is undefined */
 }
 
 static inline size_t sf_left(const struct sf_cursor *c)

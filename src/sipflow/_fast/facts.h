@@ -45,7 +45,8 @@ static_assert(sizeof(struct sf_chunk_facts) == 112, "read as a numpy record");
 /* False when the records do not fill `used` octets as `count` says: the chunk is damaged. */
 bool sf_chunk_facts(const uint8_t *chunk, size_t used, uint32_t count, struct sf_chunk_facts *out);
 
-/* The same from decoded rows; has_ssrc and clock_skew of `out` are set by the caller, the rest 0. */
+/* The same from decoded rows; has_ssrc and clock_skew of `out` are set by the caller, the rest 0.
+ */
 bool sf_rows_facts(const struct sf_rtp_row *rows, size_t count, struct sf_slice data,
                    struct sf_chunk_facts *out);
 

@@ -173,8 +173,7 @@ static struct entry *find_stream(struct sf_intake *intake, const struct sf_packe
     for (uint64_t at = place->hash & intake->mask;; at = (at + 1) & intake->mask) {
         struct entry *entry = &intake->table[at];
         if (entry->chunk == SF_NO_CHUNK ||
-            (entry->hash == place->hash &&
-             same_stream(intake, entry->chunk, packet, place))) {
+            (entry->hash == place->hash && same_stream(intake, entry->chunk, packet, place))) {
             return entry;
         }
     }
@@ -364,11 +363,10 @@ static enum sf_status check(struct sf_intake *intake, struct sf_packet *packet)
     if (packet->call_id.n > SF_CALL_ID_MAX) {
         return SF_CALL_ID_TOO_LONG;
     }
-    size_t room = packet->kind == SF_RTP ? SF_STREAM_CHUNK - sf_chunk_head(packet->call_id.n)
-                                         : SF_SIP_CHUNK;
-    size_t need = packet->kind == SF_RTP
-                      ? sf_pool_rtp_size(packet->payload.n)
-                      : sf_pool_sip_size(packet->call_id.n, packet->payload.n);
+    size_t room =
+        packet->kind == SF_RTP ? SF_STREAM_CHUNK - sf_chunk_head(packet->call_id.n) : SF_SIP_CHUNK;
+    size_t need = packet->kind == SF_RTP ? sf_pool_rtp_size(packet->payload.n)
+                                         : sf_pool_sip_size(packet->call_id.n, packet->payload.n);
     return need > room ? SF_TOO_LARGE : SF_OK;
 }
 
@@ -532,8 +530,8 @@ static void retire(struct sf_intake *intake, uint32_t chunk)
 void sf_intake_sweep(struct sf_intake *intake)
 {
     uint64_t now = monotonic_us();
-    uint64_t pending = atomic_load_explicit(&sf_pool_head(intake->pool)->pending,
-                                            memory_order_relaxed);
+    uint64_t pending =
+        atomic_load_explicit(&sf_pool_head(intake->pool)->pending, memory_order_relaxed);
     uint64_t limit = intake->limits.flush_interval_us;
     if (intake->limits.flush_count > 0 && pending >= intake->limits.flush_count &&
         limit > SPAN_US) {

@@ -2,6 +2,9 @@
 
 bool sf_utf8_valid(struct sf_slice text)
 {
+    if (text.n == 0) {
+        return true;
+    }
     const uint8_t *p = text.p;
     const uint8_t *end = text.p + text.n;
     while (p < end) {

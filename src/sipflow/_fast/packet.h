@@ -16,12 +16,12 @@
 enum sf_kind { SF_SIP = 0, SF_RTP = 1 };
 enum sf_family { SF_IPV4 = 4, SF_IPV6 = 6 };
 
-#define SF_FRAME_MAGIC    0x5346
-#define SF_BATCH_MAGIC    0x5347
-#define SF_BATCH_VERSION  1
-#define SF_BATCH_HEAD     5
-#define SF_FRAME_MIN      33    /* version 2, IPv4, no metadata, no payload */
-#define SF_DATAGRAM_MAX   65507 /* what one UDP datagram over IPv4 can hold */
+#define SF_FRAME_MAGIC   0x5346
+#define SF_BATCH_MAGIC   0x5347
+#define SF_BATCH_VERSION 1
+#define SF_BATCH_HEAD    5
+#define SF_FRAME_MIN     33    /* version 2, IPv4, no metadata, no payload */
+#define SF_DATAGRAM_MAX  65507 /* what one UDP datagram over IPv4 can hold */
 
 struct sf_packet {
     uint64_t time_us;

@@ -16,7 +16,7 @@
 
 #define PAGE 4096u
 /* SIP is small beside media, and is kept longest: a quarter of the pool is its own. */
-#define SIP_SHARE 4
+#define SIP_SHARE     4
 #define CLIENT_PROBES 32
 
 struct queue {

@@ -69,10 +69,10 @@ struct sf_chunk_desc {
     _Atomic uint64_t id;
     _Atomic uint64_t fill; /* count << 32 | octets used */
     _Atomic uint32_t state;
-    uint32_t kind; /* enum sf_chunk_class */
-    uint64_t call_hash;  /* stream chunks: sf_pool_call_hash of the call id */
-    uint64_t opened_us;  /* monotonic; for the age limit */
-    int64_t filed_us;    /* filing time of the first record: decides the bucket */
+    uint32_t kind;      /* enum sf_chunk_class */
+    uint64_t call_hash; /* stream chunks: sf_pool_call_hash of the call id */
+    uint64_t opened_us; /* monotonic; for the age limit */
+    int64_t filed_us;   /* filing time of the first record: decides the bucket */
     uint64_t reserved[2];
 };
 
@@ -151,7 +151,8 @@ uint64_t sf_pool_client_taken(const struct sf_pool *pool, uint32_t client_id);
 
 /* Replaces the recorder's note; false when it is too long. */
 bool sf_pool_write_note(struct sf_pool *pool, struct sf_slice note);
-/* Copies the note to `dst` (SF_POOL_NOTE_OCTETS); gives its length, 0 when a writer kept interfering. */
+/* Copies the note to `dst` (SF_POOL_NOTE_OCTETS); gives its length, 0 when a writer kept
+ * interfering. */
 uint32_t sf_pool_read_note(const struct sf_pool *pool, uint8_t *dst);
 
 /*

@@ -30,7 +30,8 @@ struct sf_receiver *sf_receiver_new(int fd, struct sf_intake *intake,
                                     const struct sf_network *networks, unsigned count);
 struct sf_receiver *sf_receiver_free(struct sf_receiver *receiver); /* always NULL */
 
-/* Receives until stopped, then takes what the kernel still holds and drains the intake. 0 or -errno. */
+/* Receives until stopped, then takes what the kernel still holds and drains the intake. 0 or
+ * -errno. */
 int sf_receiver_run(struct sf_receiver *receiver);
 void sf_receiver_stop(struct sf_receiver *receiver);
 

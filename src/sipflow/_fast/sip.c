@@ -166,17 +166,20 @@ static size_t skip_quoted(struct sf_slice s, size_t at)
 
 static struct sf_slice user_of(struct sf_slice uri)
 {
-    const uint8_t *colon = uri.n > 0 ? memchr(uri.p, ':', uri.n) : NULL;
-    if (colon == NULL) {
-        return sf_slice(NULL, 0);
+    if (uri.n == 0) {
+        return uri;
     }
-    struct sf_slice scheme = sf_slice(uri.p, (size_t)(colon - uri.p));
-    struct sf_slice rest = sf_slice(colon + 1, (size_t)(uri.p + uri.n - colon) - 1);
-    if (same_name(scheme, "tel")) {
+    const uint8_t *colon = memchr(uri.p, ':', uri.n);
+    const uint8_t *at = memchr(uri.p, '@', uri.n);
+    struct sf_slice rest = uri;
+    /* `alice@host` without a scheme is not a URI, but devices send it. */
+    if (colon != NULL && (at == NULL || colon < at)) {
+        rest = sf_slice(colon + 1, (size_t)(uri.p + uri.n - colon) - 1);
+    }
+    if (same_name(sf_slice(uri.p, (size_t)(rest.p - uri.p)), "tel:")) {
         const uint8_t *semicolon = memchr(rest.p, ';', rest.n);
         return sf_slice(rest.p, semicolon == NULL ? rest.n : (size_t)(semicolon - rest.p));
     }
-    const uint8_t *at = memchr(rest.p, '@', rest.n);
     if (at == NULL) {
         return sf_slice(NULL, 0);
     }

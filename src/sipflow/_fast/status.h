@@ -11,14 +11,14 @@ enum sf_status {
     SF_OK,
 
     /* A frame or datagram that does not follow the wire format (docs/WIRE.md). */
-    SF_TRUNCATED,       /* a length reaches beyond the octets at hand */
-    SF_BAD_MAGIC,       /* neither 53 46 nor 53 47 */
-    SF_BAD_VERSION,     /* frame version other than 2, 3; batch version other than 1 */
-    SF_BAD_KIND,        /* type other than 0 (SIP), 1 (RTP) */
-    SF_BAD_FAMILY,      /* address family other than 4, 6 */
-    SF_BAD_METADATA,    /* length 1..7, or other than its call id needs */
-    SF_BAD_CALL_ID,     /* not valid UTF-8 */
-    SF_BAD_BATCH,       /* frame lengths, count and datagram length disagree */
+    SF_TRUNCATED,    /* a length reaches beyond the octets at hand */
+    SF_BAD_MAGIC,    /* neither 53 46 nor 53 47 */
+    SF_BAD_VERSION,  /* frame version other than 2, 3; batch version other than 1 */
+    SF_BAD_KIND,     /* type other than 0 (SIP), 1 (RTP) */
+    SF_BAD_FAMILY,   /* address family other than 4, 6 */
+    SF_BAD_METADATA, /* length 1..7, or other than its call id needs */
+    SF_BAD_CALL_ID,  /* not valid UTF-8 */
+    SF_BAD_BATCH,    /* frame lengths, count and datagram length disagree */
 
     /* A sound frame that is not stored. */
     SF_NO_CALL_ID,       /* RTP that names no call */

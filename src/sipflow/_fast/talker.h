@@ -15,7 +15,8 @@
 
 #include "cursor.h"
 
-#define SF_TALKER_HEAD 124 /* octets of frame before the payload length: call ids up to 55 octets  \
+#define SF_TALKER_HEAD                                                                             \
+    124                    /* octets of frame before the payload length: call ids up to 55 octets  \
                             */
 #define SF_TALKER_TAIL 480 /* samples repeated after an audio loop: the longest packet, 60 ms */
 

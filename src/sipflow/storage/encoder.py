@@ -72,7 +72,7 @@ class Encoder:
             frames = self._audio.multi_compress_to_buffer(
                 zstandard.BufferWithSegments(octets, spans[some].tobytes()), threads=0
             )
-            data, offsets, filled = _assemble(heads[some], [memoryview(frames[i]) for i in range(len(frames))])
+            data, offsets, filled = _assemble(heads[some], [frames[i].tobytes() for i in range(len(frames))])
             call_ids = [ids[at].decode("utf-8", "replace") for at in some]
             blocks = _block_rows(filled, offsets, len(data))
             portions.append((period, Portion(data, blocks, [], media_rows(facts[some], call_ids, offsets), [])))

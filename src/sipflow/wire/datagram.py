@@ -9,6 +9,8 @@ from sipflow.wire.endpoint import Endpoint, from_packed
 from sipflow.wire.packet import Kind, Packet
 
 BATCH_HEAD = b"\x53\x47\x01"
+BATCH_MAX = 65535  # frames; the count has 16 bits
+VERSIONS = (2, 3)
 
 
 class Parsed(NamedTuple):
@@ -31,18 +33,23 @@ def decode_datagram(octets: bytes) -> Parsed:
                 from_packed(dst, dst_port),
                 time_us,
                 payload,
-                octets.decode(),
-                leg if has_metadata else None,
+                call_id.decode(),
+                leg if has_leg else None,
                 client_id,
             )
-            for kind, _, src, src_port, dst, dst_port, time_us, client_id, has_metadata, leg, octets, payload in packets
+            for kind, _, src, src_port, dst, dst_port, time_us, client_id, has_leg, leg, call_id, payload in packets
         ],
         refused,
     )
 
 
 def encode_packet(packet: Packet, version: int = 3) -> bytes:
-    """Write one frame. Addresses of mixed family are both written as IPv6, the odd one mapped (RFC 4291, 2.5.5.2)."""
+    """Write one frame. Addresses of mixed family are both written as IPv6, the odd one mapped (RFC 4291, 2.5.5.2).
+
+    Raises ValueError for a version other than 2 and 3, OverflowError for a number that does not fit its field.
+    """
+    if version not in VERSIONS:
+        raise ValueError(f"version: found {version}; allowed: 2, 3")
     src, dst = same_family(packet.src, packet.dst)
     return encode_frame(
         version, packet.kind, src.family, src.packed, src.port, dst.packed, dst.port, packet.time_us,
@@ -51,8 +58,13 @@ def encode_packet(packet: Packet, version: int = 3) -> bytes:
 
 
 def encode_batch(frames: Iterable[bytes]) -> bytes:
-    """Pack frames into one datagram; the caller keeps it within what a datagram may hold."""
+    """Pack frames into one datagram; the caller keeps it within what a datagram may hold.
+
+    Raises ValueError for more than 65535 frames.
+    """
     listed = list(frames)
+    if len(listed) > BATCH_MAX:
+        raise ValueError(f"frames: found {len(listed)}; allowed: 0 to {BATCH_MAX}")
     body = b"".join(len(frame).to_bytes(4, "big") + frame for frame in listed)
     return BATCH_HEAD + len(listed).to_bytes(2, "big") + body
 

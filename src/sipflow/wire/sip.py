@@ -28,6 +28,7 @@ class SipHead(msgspec.Struct, frozen=True):
     user_agent: str
     branch: str
     content_type: str
+    content_length: int | None
     body: int
 
     @property
