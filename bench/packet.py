@@ -1,6 +1,6 @@
 """What a G.711 packet costs on disk and in time: columns, companded delta and zstd on real captures.
 
-Usage: python bench/packet.py [CAPTURES]. CAPTURES is a folder with the four files named below; without it
+Usage: python -m bench.packet [CAPTURES]. CAPTURES is a folder with the four files named below; without it
 SIPFLOW_CAPTURES or ../shared/captures is taken. Prints a table and writes bench/results/packet.json. Takes some seconds
 of one core.
 
@@ -8,9 +8,7 @@ Every 100 packets of a stream make a chunk, as in the pool. Captures know one ti
 delay drawn with a fixed seed (log-normal, median 0.3 ms).
 """
 
-import json
 import os
-import platform
 import random
 import struct
 import sys
@@ -18,20 +16,32 @@ import time
 from array import array
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import zstandard
+from bench.figures import Cell, Column, publish
 
 from sipflow._fast import BLOCK_HEAD_LENGTH, blocks_assemble, columns_decode, columns_encode_batch
 from sipflow.ingest.datagram import Datagram, datagrams
 from sipflow.ingest.pcap import HEADER, PcapFrames
 
 FILES = ("codec-g711", "subscribe-notify-call", "magicjack", "ssrc-change")
-RESULT = Path(__file__).parent / "results" / "packet.json"
 CHUNK_PACKETS = 100
 G711 = (0, 8)
 CALL_ID = b"3848276298220188511@atlanta.example.com"
+COLUMNS = (
+    Column("capture", "capture"),
+    Column("packets", "packets", ","),
+    Column("payload_ratio_plain", "zstd ratio", ".3f"),
+    Column("payload_ratio", "+delta ratio", ".3f"),
+    Column("columns_octets_per_packet", "columns B/pkt", ".2f"),
+    Column("stored_octets_per_packet", "stored B/pkt", ".1f"),
+    Column("columns_mb_per_s", "columns MB/s"),
+    Column("zstd_mb_per_s", "zstd MB/s"),
+    Column("decode_mb_per_s", "decode MB/s"),
+    Column("packets_per_s_per_core", "packets/s per core", ","),
+)
 IDENTITY = struct.Struct("=IiIHHBBBB16s16sH10x")
 RECORD = struct.Struct("=qqHHI")
 
@@ -112,7 +122,7 @@ def seconds(job: Callable[[], object], at_least: float = 0.4) -> float:
     return best
 
 
-def measure(name: str, chunks: list[Chunk]) -> dict[str, Any]:
+def measure(name: str, chunks: list[Chunk]) -> dict[str, Cell]:
     """Measure sizes and speeds over the chunks of one capture."""
     batch = batch_of(chunks)
     zstd = zstandard.ZstdCompressor(level=1)
@@ -180,17 +190,7 @@ def main() -> int:
         everything += chunks
         rows.append(measure(name, chunks))
     rows.append(measure("all", everything))
-    print("capture                 packets  payload: zstd  +delta  columns  stored  columns    zstd  decode  packets/s")
-    print("                                         ratio   ratio    B/pkt   B/pkt     MB/s    MB/s    MB/s   per core")
-    for row in rows:
-        print(
-            "{capture:<22} {packets:>8} {payload_ratio_plain:>14.3f} {payload_ratio:>7.3f} "
-            "{columns_octets_per_packet:>8.2f} {stored_octets_per_packet:>7.1f} {columns_mb_per_s:>8} "
-            "{zstd_mb_per_s:>7} {decode_mb_per_s:>7} {packets_per_s_per_core:>10}".format(**row)
-        )
-    RESULT.parent.mkdir(parents=True, exist_ok=True)
-    machine = {"python": platform.python_version(), "machine": platform.machine(), "zstandard": zstandard.__version__}
-    RESULT.write_text(json.dumps({"machine": machine, "chunk_packets": CHUNK_PACKETS, "rows": rows}, indent=1) + "\n")
+    publish("packet", "packet: G.711 of real captures", COLUMNS, rows, chunk_packets=CHUNK_PACKETS)
     return 0
 
 

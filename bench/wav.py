@@ -1,11 +1,9 @@
 """How fast a call in memory becomes a WAV file and figures: real-time factor and microseconds per packet.
 
-PYTHONPATH=src python bench/wav.py [--minutes 10] [--repeat 3]
+PYTHONPATH=src python -m bench.wav [--minutes 10] [--repeat 3]
 """
 
 import argparse
-import json
-import platform
 import statistics as middle
 import sys
 import time
@@ -17,12 +15,23 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
+from bench.figures import Cell, Column, publish
+
 from chunks import T0_US, Rtp, make_chunks, make_key
 from sipflow.media.statistics import statistics
 from sipflow.media.wav import WavFile
 from sipflow.wire.packet import Chunk
 
-RESULTS = Path(__file__).resolve().parent / "results"
+COLUMNS = (
+    Column("case", "case"),
+    Column("packets", "packets", ","),
+    Column("plan_us_per_packet", "plan us", ".3f"),
+    Column("render_us_per_packet", "render us", ".3f"),
+    Column("range_64k_ms", "64k ms", ".2f"),
+    Column("statistics_us_per_packet", "stats us", ".3f"),
+    Column("real_time_factor", "x real", ",.0f"),
+    Column("megabytes_per_second", "MB/s", ",.0f"),
+)
 
 
 def call(minutes: float, samples: int, *, loss: float = 0.0, jitter_us: int = 0, shuffle: bool = False) -> list[Chunk]:
@@ -73,7 +82,7 @@ def main() -> None:
         "20 ms, 5 % lost": call(asked.minutes, 160, loss=0.05),
         "20 ms, reordered": call(asked.minutes, 160, jitter_us=50_000, shuffle=True),
     }
-    rows = []
+    rows: list[dict[str, Cell]] = []
     for name, chunks in cases.items():
         packets = sum(len(chunk.rows) for chunk in chunks)
         wav = WavFile("bench", chunks)
@@ -94,27 +103,14 @@ def main() -> None:
                 "megabytes_per_second": wav.length_octets / 1e6 / render,
             }
         )
-    print(f"two legs, {asked.minutes:g} min, median of {asked.repeat}")
-    heads = ("packets", "plan us", "render us", "64k ms", "stats us", "x real", "MB/s")
-    print(f"{'case':<18}" + "".join(f"{head:>11}" for head in heads))
-    for row in rows:
-        print(
-            f"{row['case']:<18}{row['packets']:>11}{row['plan_us_per_packet']:>11.3f}{row['render_us_per_packet']:>11.3f}"
-            f"{row['range_64k_ms']:>11.2f}{row['statistics_us_per_packet']:>11.3f}"
-            f"{row['real_time_factor']:>11.0f}{row['megabytes_per_second']:>11.0f}"
-        )
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "wav.json").write_text(
-        json.dumps(
-            {
-                "minutes": asked.minutes,
-                "machine": platform.machine(),
-                "python": platform.python_version(),
-                "numpy": np.__version__,
-                "rows": rows,
-            },
-            indent=2,
-        )
+    publish(
+        "wav",
+        f"wav: two legs, {asked.minutes:g} min, median of {asked.repeat}",
+        COLUMNS,
+        rows,
+        minutes=asked.minutes,
+        repeat=asked.repeat,
+        numpy=np.__version__,
     )
 
 
