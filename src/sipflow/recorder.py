@@ -12,7 +12,7 @@ from types import FrameType
 
 import msgspec
 
-from sipflow._fast import Intake, Receiver, receive_buffer
+from sipflow._fast import LEDGERS, Intake, Receiver, receive_buffer
 from sipflow.clock import SECOND_US, now_us
 from sipflow.config import Address, Settings
 from sipflow.errors import ConfigError
@@ -76,6 +76,8 @@ class Recorder:
             sockets = [sock for address in settings.udp for sock in bind_udp(address, settings.receivers)]
             for sock in sockets:
                 undo.callback(sock.close)
+            if len(sockets) > LEDGERS:
+                raise ConfigError("receivers", len(sockets), f"addresses times receivers up to {LEDGERS}")
             self._http = bind_http(settings.http)
             undo.callback(self._http.close)
             self._set_buffers(sockets)

@@ -171,6 +171,8 @@ def arena_messages(memory: Buffer, count: int) -> list[MessageFields]:
 
 # ---- pool, intake, receiver ----
 
+LEDGERS: int  # intakes that can share a pool
+
 class Pool:
     """A pool of chunks in a shared-memory file (pool.h)."""
 

@@ -507,6 +507,8 @@ def arena_messages(memory, unsigned count):
 
 # ---- pool, intake, receiver ----
 
+LEDGERS = <int>SF_POOL_RECEIVERS
+
 cdef object _errno_error(str path):
     return OSError(errno, os.strerror(errno), path)
 
