@@ -12,6 +12,7 @@ import msgspec
 
 from sipflow.errors import BadQuery, CallUnknown, StorageError
 from sipflow.query.answer import CallPage, CallSummary, Criteria, Fault, Flow, MediaParts
+from sipflow.query.descent import Began, Descent, Place
 from sipflow.query.live import LivePool, list_live, media_of
 from sipflow.query.parts import Listed, OpenPart
 from sipflow.query.window import Window
@@ -93,6 +94,12 @@ class History:
         catalog = self._catalog_now()
         return self._walk() if catalog is None else catalog.parts_with(call_id)
 
+    def _parts_for(self, criteria: Criteria) -> list[Part]:
+        if criteria.call_id is not None:
+            return self._parts_with(criteria.call_id)
+        catalog = self._catalog_now()
+        return self._walk() if catalog is None else catalog.parts()
+
     def _walk(self) -> list[Part]:
         """Find the buckets of a root without a catalog, as when one was copied here."""
         return [found_part(self._root, path) for path in find_buckets(self._root)]
@@ -136,14 +143,13 @@ class History:
         """Sum a call up. Raises CallUnknown, StorageError."""
         with self._lock:
             faults: list[Fault] = []
-            listed = self._whole_call(call_id, faults)
+            listed = self._whole_call(call_id, faults, self._live.messages(call_id, ALWAYS))
         if listed is None:
             raise CallUnknown(call_id)
         return summary(listed)
 
-    def _whole_call(self, call_id: str, faults: list[Fault]) -> Listed | None:
+    def _whole_call(self, call_id: str, faults: list[Fault], live_messages: list[tuple[int, Message]]) -> Listed | None:
         # A chunk may be committed between the two looks and then be counted twice: its packets are told apart by chunk.
-        live_messages = self._live.messages(call_id, ALWAYS)
         live_chunks = self._live.chunks(call_id, ALWAYS)
         merged: Listed | None = None
         committed: set[int] = set()
@@ -161,53 +167,59 @@ class History:
         before = _read_cursor(criteria.after)
         with self._lock:
             faults: list[Fault] = []
-            rows: dict[str, int] = {}
-            exhausted = True
-            for call_id, digest in list_live([m for _, m in self._live.messages(None, ALWAYS)]).items():
-                if _fits(digest, criteria, before):
-                    rows[call_id] = digest.first_us
-            want = criteria.limit + 1
-            catalog = self._catalog_now()
-            parts = self._walk() if catalog is None else catalog.parts()
-            chosen: list[CallSummary] = []
-            fetch = want
-            while True:
-                found = dict(rows)
-                exhausted = True
-                for listed in self._each(
-                    parts, partial(OpenPart.newest, criteria=criteria, before=before, limit=fetch), faults
-                ):
-                    exhausted = exhausted and len(listed) < fetch
-                    for one in listed:
-                        known = found.get(one.digest.call_id)
-                        first = one.digest.first_us
-                        found[one.digest.call_id] = first if known is None else min(known, first)
-                chosen = self._choose(found, criteria, before, want, faults)
-                if len(chosen) >= want or exhausted:
-                    break
-                fetch *= 4
-                faults = []
+            spoken: dict[str, list[tuple[int, Message]]] = {}
+            for chunk, message in self._live.messages(None, ALWAYS):
+                spoken.setdefault(message.call_id, []).append((chunk, message))
+            fresh = list_live([message for some in spoken.values() for _, message in some])
+            live = [Began(one.first_us, one.call_id) for one in fresh.values() if _fits(one, criteria, before)]
+            places = [Place(None, lambda after: sorted(live, reverse=True) if after is None else [])]
+            parts = self._parts_for(criteria)
+            places += [Place(part.t1_us, partial(self._page, part, criteria, before, faults)) for part in parts]
+            chosen = self._choose(Descent(places), criteria, spoken, faults)
+        if not chosen and parts and len({fault.where for fault in faults}) == len(parts):
+            raise StorageError("read", self._root, "; ".join(fault.what for fault in faults))
         page = chosen[: criteria.limit]
         more = len(chosen) > criteria.limit
-        return CallPage(page, _write_cursor(page[-1]) if more and page else None, faults)
+        return CallPage(page, _write_cursor(page[-1]) if more and page else None, list(dict.fromkeys(faults)))
+
+    def _page(
+        self, part: Part, criteria: Criteria, before: Began | None, faults: list[Fault], after: Began | None
+    ) -> list[Began]:
+        try:
+            return self._part(part).newest(criteria, after or before, criteria.limit + 1)
+        except StorageError as error:
+            faults.append(Fault(part.path, str(error)))
+            return []
 
     def _choose(
-        self, found: dict[str, int], criteria: Criteria, before: tuple[int, str] | None, want: int, faults: list[Fault]
+        self,
+        descent: Descent,
+        criteria: Criteria,
+        spoken: dict[str, list[tuple[int, Message]]],
+        faults: list[Fault],
     ) -> list[CallSummary]:
+        """Take calls as they come, one more than a page has, until there are no more."""
         chosen: list[CallSummary] = []
-        for first_us, call_id in sorted(((first, call_id) for call_id, first in found.items()), reverse=True):
-            listed = self._whole_call(call_id, faults)
-            # Listed where it began: a row of a later part gives way to the one of the earlier part.
-            if listed is None or (before is not None and (listed.digest.first_us, call_id) >= before):
+        held: dict[str, Listed] = {}
+        done: set[str] = set()
+        while len(chosen) <= criteria.limit and (found := descent.next()) is not None:
+            call_id = found.call_id
+            if call_id in done:
                 continue
-            if listed.digest.first_us < first_us and len(chosen) + 1 >= want:
+            listed = held.get(call_id) or self._whole_call(call_id, faults, spoken.get(call_id, []))
+            if listed is None:
                 continue
+            began = Began(listed.digest.first_us, call_id)
+            if began < found:
+                # A place that holds its later part only: the call is listed where it began.
+                if call_id not in held:
+                    held[call_id] = listed
+                    descent.put_back(began)
+                continue
+            done.add(call_id)
             one = summary(listed)
             if _has_status(one, criteria.status):
                 chosen.append(one)
-            if len(chosen) >= want:
-                break
-        chosen.sort(key=lambda one: (one.first_us, one.call_id), reverse=True)
         return chosen
 
 
@@ -247,7 +259,7 @@ def summary(listed: Listed) -> CallSummary:
     )  # fmt: skip
 
 
-def _fits(digest: CallDigest, criteria: Criteria, before: tuple[int, str] | None) -> bool:
+def _fits(digest: CallDigest, criteria: Criteria, before: Began | None) -> bool:
     window = criteria.window
     return (
         (before is None or (digest.first_us, digest.call_id) < before)
@@ -285,11 +297,11 @@ def _write_cursor(call: CallSummary) -> str:
     return base64.urlsafe_b64encode(msgspec.json.encode((call.first_us, call.call_id))).decode().rstrip("=")
 
 
-def _read_cursor(text: str | None) -> tuple[int, str] | None:
+def _read_cursor(text: str | None) -> Began | None:
     if text is None:
         return None
     try:
         octets = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-        return msgspec.json.decode(octets, type=tuple[int, str])
+        return msgspec.json.decode(octets, type=Began)
     except (ValueError, msgspec.MsgspecError):
         raise BadQuery(f"after: found {text!r}; allowed: the `next` of an earlier answer") from None

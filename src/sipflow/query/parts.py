@@ -2,12 +2,13 @@
 
 import os
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from sipflow.errors import DamagedBlock, NewerFormat, StorageError
 from sipflow.query.answer import Criteria
+from sipflow.query.descent import Began
 from sipflow.query.window import Window
 from sipflow.storage.block import Block, read_block
 from sipflow.storage.index import connect, read_digest
@@ -122,14 +123,8 @@ class OpenPart:
         """Give what this part knows of a call."""
         return next(iter(self._list("WHERE call_id = ?", [call_id])), None)
 
-    def calls_among(self, call_ids: Iterable[str]) -> list[Listed]:
-        """Give what this part knows of several calls."""
-        wanted = list(call_ids)
-        marks = ", ".join("?" * len(wanted))
-        return self._list(f"WHERE call_id IN ({marks})", wanted)
-
-    def newest(self, criteria: Criteria, before: tuple[int, str] | None, limit: int) -> list[Listed]:
-        """List calls, newest first, that began before the cursor and fit the window and the parties."""
+    def newest(self, criteria: Criteria, before: Began | None, limit: int) -> list[Began]:
+        """List calls, newest first, that began before the given one and fit the window and the parties."""
         low, high = bounds(criteria.window)
         clauses = ["last_us >= ?", "first_us <= ?"]
         values: list[object] = [low, high]
@@ -142,8 +137,12 @@ class OpenPart:
         if criteria.user is not None:
             clauses.append("(from_user GLOB ? OR to_user GLOB ?)")
             values += [glob(criteria.user)] * 2
-        where = f"WHERE {' AND '.join(clauses)} ORDER BY first_us DESC, call_id DESC LIMIT {limit}"
-        return self._list(where, values)
+        rows = self._rows(
+            f"SELECT first_us, call_id FROM call_meta WHERE {' AND '.join(clauses)} "
+            f"ORDER BY first_us DESC, call_id DESC LIMIT {limit}",
+            values,
+        )
+        return [Began(*row) for row in rows]
 
     def _list(self, where: str, values: Sequence[object]) -> list[Listed]:
         rows = self._rows(f"SELECT id, {_DIGEST} FROM call_meta {where}", values)
