@@ -155,7 +155,7 @@ class Recorder:
         http = self._settings.http
         if not http.loopback and not self._settings.token and not self._settings.trusted:
             LOG.warning(
-                'HTTP on %s answers nobody but this machine: add `token = "..."` or `trusted = ["10.0.0.0/8"]` to '
+                'HTTP on %s answers nobody: add `token = "..."` or `trusted = ["10.0.0.0/8"]` to '
                 "[sipflow], or set SIPFLOW_TOKEN",
                 http,
             )
