@@ -1,0 +1,155 @@
+/* Pool and intake: what goes in is in a chunk or counted, and outlives the process that took it. */
+#include "facts.h"
+#include "guard.h"
+#include "intake.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#define NOW     1750000000000000ull
+#define POOL    (16u << 20)
+#define STREAMS 40
+
+static char path[64];
+
+static struct sf_packet rtp(unsigned stream, uint16_t sequence, uint8_t *room)
+{
+    uint8_t *p = room;
+    *p++ = 0x80;
+    *p++ = 0;
+    p = sf_store_be32(sf_store_be32(sf_store_be16(p, sequence), sequence * 160u), stream);
+    memset(p, (int)stream, 160);
+    struct sf_packet packet = {.time_us = NOW + sequence * 20000ull,
+                               .client_id = 7,
+                               .leg = 1,
+                               .kind = SF_RTP,
+                               .family = SF_IPV4,
+                               .has_metadata = true,
+                               .call_id = sf_slice("call", 4),
+                               .payload = sf_slice(room, 172)};
+    return packet;
+}
+
+static struct sf_packet sip(const char *text)
+{
+    return (struct sf_packet){
+        .time_us = NOW, .kind = SF_SIP, .family = SF_IPV6, .payload = sf_slice(text, strlen(text))};
+}
+
+static struct sf_intake_limits limits(uint64_t interval_us)
+{
+    return (struct sf_intake_limits){.flush_interval_us = interval_us, .media = true};
+}
+
+/* Adds up the packets of all chunks that are not free, each chunk read as a reader would. */
+static uint64_t visible(struct sf_pool *pool, uint64_t *sip_chunks)
+{
+    static uint8_t copy[SF_SIP_CHUNK];
+    uint64_t packets = 0, id, hash = sf_pool_call_hash(pool, sf_slice("call", 4));
+    uint32_t count;
+    for (uint32_t chunk = 0; chunk < sf_pool_chunks(pool); chunk++) {
+        size_t used = sf_pool_snapshot(pool, chunk, hash, copy, &id, &count);
+        if (used > 0) {
+            struct sf_chunk_facts facts;
+            bool is_sip = sf_pool_desc(pool, chunk)->kind == SF_SIP_CLASS;
+            CHECK(is_sip || (sf_chunk_facts(copy, used, count, &facts) && facts.packets == count));
+            *sip_chunks += is_sip;
+            packets += count;
+        }
+    }
+    return packets;
+}
+
+static void what_was_taken_outlives_the_process(void)
+{
+    uint8_t room[STREAMS][172];
+    uint64_t chunks = 0;
+    struct sf_pool *pool = sf_pool_open(path, POOL, NOW);
+    CHECK(pool != NULL);
+    struct sf_intake *intake = sf_intake_new(pool, 0, limits(10000000));
+    for (uint16_t sequence = 0; sequence < 250; sequence++) {
+        struct sf_packet some[STREAMS];
+        for (unsigned stream = 0; stream < STREAMS; stream++) {
+            some[stream] = rtp(stream, sequence, room[stream]);
+        }
+        sf_intake_put(intake, some, STREAMS, NOW);
+    }
+    struct sf_packet message = sip("OPTIONS sip:h SIP/2.0\r\nCall-ID: call\r\n\r\n");
+    sf_intake_put(intake, &message, 1, NOW);
+    struct sf_ledger *ledger = sf_intake_ledger(intake);
+    CHECK(ledger->taken[SF_RTP] == 250 * STREAMS && ledger->taken[SF_SIP] == 1);
+    CHECK(sf_pool_head(pool)->pending == 250 * STREAMS + 1);
+    CHECK(sf_pool_client_taken(pool, 7) == 250 * STREAMS && sf_pool_client_taken(pool, 8) == 0);
+    CHECK(visible(pool, &chunks) == 250 * STREAMS + 1 && chunks == 1);
+    /* No drain: this is what a killed process leaves. */
+    intake = sf_intake_free(intake);
+    pool = sf_pool_free(pool);
+
+    pool = sf_pool_open(path, POOL, NOW + 1);
+    CHECK(pool != NULL && sf_pool_head(pool)->pending == 0);
+    unsigned left = sf_pool_recover(pool);
+    CHECK(left > STREAMS && sf_pool_head(pool)->pending == 250 * STREAMS + 1);
+    uint32_t taken[16];
+    uint64_t last = 0;
+    while (left > 0) {
+        unsigned n = sf_pool_take(pool, taken, 16, 100);
+        CHECK(n > 0);
+        for (unsigned i = 0; i < n; i++) {
+            uint64_t id = sf_pool_desc(pool, taken[i])->id;
+            CHECK(sf_pool_desc(pool, taken[i])->kind == SF_SIP_CLASS || id > last);
+            last = sf_pool_desc(pool, taken[i])->kind == SF_SIP_CLASS ? last : id;
+            sf_pool_release(pool, taken[i]);
+        }
+        left -= n;
+    }
+    chunks = 0;
+    CHECK(sf_pool_head(pool)->pending == 0 && visible(pool, &chunks) == 0);
+    CHECK(sf_pool_take(pool, taken, 16, 1) == 0);
+    pool = sf_pool_free(pool);
+    unlink(path);
+}
+
+static void a_full_pool_drops_rtp_counted_and_still_takes_sip(void)
+{
+    uint8_t room[172];
+    struct sf_pool *pool = sf_pool_open(path, POOL, NOW);
+    CHECK(pool != NULL);
+    struct sf_intake *intake = sf_intake_new(pool, 3, limits(10000000));
+    struct sf_ledger *ledger = sf_intake_ledger(intake);
+    unsigned streams = sf_pool_head(pool)->chunks[SF_STREAM_CLASS] + 100;
+    for (unsigned stream = 0; stream < streams; stream++) {
+        struct sf_packet packet = rtp(stream, 1, room);
+        sf_intake_put(intake, &packet, 1, NOW);
+    }
+    CHECK(ledger->refused[SF_POOL_FULL_RTP] == 100);
+    CHECK(ledger->taken[SF_RTP] + ledger->refused[SF_POOL_FULL_RTP] == streams);
+    struct sf_packet message = sip("OPTIONS sip:h SIP/2.0\r\n\r\n");
+    sf_intake_put(intake, &message, 1, NOW);
+    CHECK(ledger->taken[SF_SIP] == 1 && ledger->unidentified == 1);
+    CHECK(ledger->frames == streams + 1);
+    sf_intake_drain(intake);
+    CHECK(sf_pool_queued(pool) == streams - 100 + 1);
+    intake = sf_intake_free(intake);
+    pool = sf_pool_free(pool);
+    unlink(path);
+}
+
+static void pools_that_are_none(void)
+{
+    CHECK(sf_pool_open(path, 4096, NOW) == NULL && access(path, F_OK) != 0);
+    FILE *file = fopen(path, "w");
+    CHECK(file != NULL && fwrite(path, 1, sizeof path, file) == sizeof path && fclose(file) == 0);
+    CHECK(sf_pool_open(path, POOL, NOW) == NULL && sf_pool_attach(path) == NULL);
+    unlink(path);
+    CHECK(sf_pool_attach(path) == NULL);
+}
+
+int main(void)
+{
+    snprintf(path, sizeof path, "/tmp/sipflow-test-pool-%d", (int)getpid());
+    what_was_taken_outlives_the_process();
+    a_full_pool_drops_rtp_counted_and_still_takes_sip();
+    pools_that_are_none();
+    puts("ok intake");
+    return 0;
+}
