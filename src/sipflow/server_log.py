@@ -1,5 +1,6 @@
-"""The log of the server: one line per event on standard error."""
+"""The log of the server: one line of key=value pairs (logfmt) per event on standard error."""
 
+import json
 import logging
 import sys
 import time
@@ -7,8 +8,17 @@ import time
 
 class _Lines(logging.Formatter):
     def __init__(self) -> None:
-        super().__init__("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s %(message)s", "%Y-%m-%dT%H:%M:%S")
+        super().__init__(datefmt="%Y-%m-%dT%H:%M:%S")
         self.converter = time.gmtime
+
+    def format(self, record: logging.LogRecord) -> str:
+        when = f"{self.formatTime(record, self.datefmt)}.{int(record.msecs):03d}Z"
+        text = record.getMessage()
+        if record.exc_info:
+            text += "\n" + self.formatException(record.exc_info)
+        # As JSON writes it: a line stays one line, whatever was put into it.
+        said = json.dumps(text, ensure_ascii=False)
+        return f"time={when} level={record.levelname.lower()} from={record.name} msg={said}"
 
 
 def set_up_log(level: str) -> None:
