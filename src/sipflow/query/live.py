@@ -1,8 +1,10 @@
 """The live pool: packets that were received and are not in a bucket yet."""
 
+import errno
 from pathlib import Path
 
 from sipflow._fast import Pool
+from sipflow.errors import StorageError
 from sipflow.query.parts import Listed, bounds
 from sipflow.query.window import Window
 from sipflow.storage.block import live_chunk
@@ -23,7 +25,7 @@ class LivePool:
         self._pool: Pool | None = None
 
     def pool(self) -> Pool | None:
-        """Give the pool as it is now; None when there is none."""
+        """Give the pool as it is now; None when there is none. Raises StorageError when it cannot be read."""
         path = pool_path(self._root)
         if path != self._path:
             self._pool = None
@@ -31,8 +33,11 @@ class LivePool:
             if path is not None:
                 try:
                     self._pool = Pool.attach(str(path))
-                except OSError:
-                    self._path = None  # being made this moment: the next question finds it
+                except OSError as error:
+                    self._path = None
+                    # Gone or half made this moment: the next question finds it. Anything else would hide live packets.
+                    if error.errno not in (errno.ENOENT, errno.EPROTO):
+                        raise StorageError("open", path, error.strerror or str(error)) from None
         return self._pool
 
     def messages(self, call_id: str | None, window: Window) -> list[tuple[int, Message]]:
