@@ -14,11 +14,10 @@ from pathlib import Path
 from bench.calls import patterns, put
 from bench.figures import Cell, Column, percentile, publish
 
-from sipflow._fast import Intake, Pool
+from sipflow._fast import Intake, Pool, Portion
 from sipflow.clock import SECOND_US, now_us
 from sipflow.storage.bucket import Bucket
 from sipflow.storage.encoder import Encoded, Encoder
-from sipflow.storage.index import Portion
 from sipflow.storage.layout import Subdirs
 from sipflow.storage.store import MIB
 
@@ -47,7 +46,7 @@ class Stage:
     def __init__(self, pool: Pool) -> None:
         self.encode_s = 0.0
         self.encoded: list[Encoded] = []
-        encoder = Encoder(pool, Subdirs.NONE, lambda _period, _chunk: False)
+        encoder = Encoder(pool, Subdirs.NONE)
         while chunks := pool.take(_TAKE_CHUNKS, 0):
             start = time.process_time()
             self.encoded.append(encoder.encode(chunks))
@@ -59,8 +58,8 @@ class Stage:
         batches: list[list[Portion]] = [[]]
         for encoded in self.encoded:
             for _, portion in encoded.portions:
-                if bool(portion.media) == media:
-                    if sum(len(one.data) for one in batches[-1]) >= _BATCH_OCTETS:
+                if (portion.rtp_packets > 0) == media:
+                    if sum(one.octets for one in batches[-1]) >= _BATCH_OCTETS:
                         batches.append([])
                     batches[-1].append(portion)
         return batches
@@ -100,8 +99,8 @@ def measure(name: str, calls: int, packets: int, repeat: int, *, media: bool) ->
         runs = [append(batches, Path(scratch) / f"bucket-{run}") for run in range(repeat)]
     took = sorted(runs, key=sum)[len(runs) // 2]
     portions = [portion for batch in batches for portion in batch]
-    rows = sum(len(portion.media) + len(portion.sip) for portion in portions)
-    records = sum(block.records for portion in portions for block in portion.blocks)
+    rows = sum(portion.blocks if media else portion.sip_messages for portion in portions)
+    records = sum(portion.rtp_packets + portion.sip_messages for portion in portions)
     return {
         "kind": name,
         "records": records,

@@ -47,7 +47,10 @@ class LivePool:
             return []
         low, high = bounds(window)
         found = []
-        for _, chunk_id, count, octets in pool.live(b"", sip=True, streams=False):
+        # A Call-ID that was not well-formed cannot be told from its octets: then all are looked at.
+        exact = call_id is not None and "\ufffd" not in call_id
+        wanted = call_id.encode("utf-8", "surrogatepass") if exact and call_id is not None else b""
+        for _, chunk_id, count, octets in pool.live(wanted, sip=True, streams=False):
             found += [
                 (chunk_id, message)
                 for message in live_messages(octets, count)
