@@ -141,11 +141,11 @@ def on_disk(root: Path) -> dict[str, Cell]:
         octets += sum(file.stat().st_size for file in directory.iterdir() if file.name.startswith((DATA, DATABASE)))
         with contextlib.closing(sqlite3.connect(directory / DATABASE)) as index:
             call_us += index.execute(
-                "SELECT coalesce(sum(us), 0) FROM (SELECT max(t1_us) - min(t0_us) AS us FROM media_msgs GROUP BY call)"
+                "SELECT coalesce(sum(last_us - first_us), 0) FROM call_meta WHERE rtp_packets > 0"
             ).fetchone()[0]
-            blocks += index.execute("SELECT count(*) FROM blocks").fetchone()[0]
+            blocks += index.execute("SELECT count(*) FROM media_msgs").fetchone()[0]
             packets += index.execute("SELECT coalesce(sum(packets), 0) FROM media_msgs").fetchone()[0]
-            offsets = [row[0] for row in index.execute("SELECT offset FROM blocks WHERE kind = 2")]
+            offsets = [row[0] for row in index.execute("SELECT block FROM media_msgs")]
         sample = random.Random(1).sample(offsets, min(_SAMPLED_BLOCKS, len(offsets)))
         with (directory / DATA).open("rb") as file:
             for offset in sample:

@@ -12,7 +12,7 @@ from types import FrameType
 
 import msgspec
 
-from sipflow._fast import LEDGERS, Intake, Receiver, receive_buffer
+from sipflow._fast import LEDGERS, Intake, Receiver, heap_stay_small, receive_buffer
 from sipflow.clock import SECOND_US, now_us
 from sipflow.config import Address, Settings
 from sipflow.errors import ConfigError
@@ -234,6 +234,9 @@ class Recorder:
             flushes=done.commits,
             flush_errors=done.failures,
             damaged_chunks=done.damaged_chunks,
+            damaged_packets=done.damaged_packets,
+            known_packets=done.known_packets,
+            replayed=self._store.replayed,
             pool=PoolState(streams + sip, free_streams + free_sip, self._store.pool.queued()),
             faults=faults,
             open_buckets=[
@@ -292,6 +295,7 @@ def _name(sock: socket.socket) -> str:
 
 def record(settings: Settings) -> None:
     """Run a recorder until SIGTERM or SIGINT. Raises SipflowError when it cannot start."""
+    heap_stay_small()
     recorder = Recorder(settings)
 
     def stop(_signal: int, _frame: FrameType | None) -> None:

@@ -374,6 +374,10 @@ cdef extern from "receiver.h" nogil:
     int sf_receive_buffer(int fd, int octets)
 
 
+cdef extern from "heap.h" nogil:
+    void sf_heap_stay_small()
+
+
 # ---- media ----
 
 cdef extern from "mix.h" nogil:

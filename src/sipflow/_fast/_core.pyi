@@ -310,6 +310,9 @@ class IndexWriter:
     @property
     def media_rows(self) -> int: ...
 
+def heap_stay_small() -> None:
+    """Have freed memory given back to the kernel at once (heap.h); for the recorder, once at its start."""
+
 # ---- media ----
 
 def mix_g711(rows: NDArray[np.uint8], data: bytes, start: int, out: NDArray[np.int16], channel: int) -> int:

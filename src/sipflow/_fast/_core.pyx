@@ -974,6 +974,10 @@ cdef class IndexWriter:
         return sf_index_media_rows(self.opened())
 
 
+def heap_stay_small():
+    sf_heap_stay_small()
+
+
 # ---- media ----
 
 def mix_g711(const uint8_t[::1] rows not None, bytes data not None, int64_t start, int16_t[:, ::1] out not None,
