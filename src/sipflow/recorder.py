@@ -18,7 +18,7 @@ from sipflow.config import Address, Settings
 from sipflow.errors import ConfigError
 from sipflow.orders import ReaderOrders
 from sipflow.storage.layout import Subdirs
-from sipflow.storage.store import MIB, RootLock, Store, close_pool, open_pool, sweep_orphans
+from sipflow.storage.store import MIB, RootLock, Store, close_pool, empty_pool_in_memory, open_pool, sweep_orphans
 from sipflow.thread import NamedThread
 from sipflow.version import __version__
 from sipflow.web.status import OpenBucket, PoolState, RecorderNote
@@ -82,13 +82,16 @@ class Recorder:
             undo.callback(self._http.close)
             self._set_buffers(sockets)
             sweep_orphans()
+            on_disk = settings.durability == "disk"
+            if on_disk:
+                empty_pool_in_memory(settings.root, Subdirs(settings.subdirs))
             self._store = Store(
                 settings.root,
                 open_pool(settings.root, settings.pool_mb, settings.pool_dir, on_disk=settings.durability == "disk"),
                 Subdirs(settings.subdirs),
                 encoders=settings.encoders,
                 grace_us=settings.flush_interval_secs * SECOND_US,
-                sync_ms=settings.sync_ms if settings.durability == "disk" else None,
+                sync_ms=settings.sync_ms if on_disk else None,
             )
             replayed = self._store.start()
             if replayed:
