@@ -124,9 +124,7 @@ def _at_rate(plan: Schedule, rate: float | None, *, sip_only: bool) -> tuple[Sch
     if rate is None:
         return plan, 1.0
     speed = rate / plan.records_per_second(VoiceBank.make(plan.seed), sip_only=sip_only)
-    span_us = max(int(plan.span_us * speed), 1)
-    start_us = plan.start_us - max(0, span_us - plan.span_us)
-    return Schedule(plan.seed, plan.mix, start_us, span_us, plan.talk_us, plan.lines, plan.per_second, plan.ipv6), speed
+    return plan.sped_up(speed), speed
 
 
 def _run(run: _Run) -> Outcome:
@@ -145,7 +143,7 @@ def _run(run: _Run) -> Outcome:
             note = f"{report.records} packets, {report.rate:.0f}/s"
             bars.update(bar, completed=clock_us - run.schedule.start_us, note=note)
 
-        report = play(run.schedule.calls(), run.to, run.sending, sent_so_far)
+        report = play(run.schedule, run.to, run.sending, sent_so_far)
         verdict = None
         if run.url is not None:
             check = bars.add_task("comparing", total=report.calls, note="")

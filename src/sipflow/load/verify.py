@@ -101,7 +101,7 @@ class Verifier:
         packets = 0
         if streams:
             bank = VoiceBank.make(call.seed)
-            counts = [(s, s.sent(bank), s.lost(bank)) for s in streams]
+            counts = [(s, s.sent(bank), s.lost()) for s in streams]
             packets = sum(count for _, count, _ in counts)
             differences += _compare_streams(counts, self._json("/media", {**window, "stats": "1"}, "stats"))
             if self._audio:
