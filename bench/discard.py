@@ -96,7 +96,7 @@ def _serve(line: Connection) -> None:
 
 
 def discard(sock: socket.socket, ended: Callable[[], bool]) -> Discarded:
-    """Receive and discard until `ended`, which is asked after a nap, says so; gives the counts of what came until then."""
+    """Receive and discard until `ended`, which is asked after naps, says so; gives what came until then."""
     libc = ctypes.CDLL(None, use_errno=True)
     room = ctypes.create_string_buffer(_DATAGRAMS * _ROOM)
     slices = (_Slice * _DATAGRAMS)()

@@ -282,7 +282,7 @@ class Voices:
     """Loops of G.711 speech by number; borrows the octets for as long as it lives."""
 
     def __init__(self, octets: _Octets, activity: _Octets, places: Sequence[tuple[int, int, int]]) -> None:
-        """Set up voices by `places`: where in `octets` a loop begins, its length, and where in `activity` its flags begin.
+        """Set up voices by `places`: where in `octets` a loop begins, its length, where in `activity` its flags begin.
 
         TALKER_TAIL more samples follow each loop; `activity` holds an octet per 10 ms, not 0 where the voice speaks.
         Raises ValueError naming what does not fit.

@@ -220,7 +220,7 @@ class Dialog:
         return habits
 
     def _authorization(self, request: Request, *, answer: bool) -> Headers:
-        """Answer the challenge with a digest (RFC 2617, section 3.2.2); who does not know the password cannot check it."""
+        """Answer the challenge with a digest (RFC 2617, 3.2.2), which only the password could prove wrong."""
         if not answer:
             return []
         user, own = self._parties.caller.user, self._holes.hex(8)
