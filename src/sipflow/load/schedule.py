@@ -67,6 +67,12 @@ class Schedule:
         """Plan the calls stretch by stretch of the clock, many at once; a stretch may have none."""
         return self._by_lines(stretch_us) if self.lines else self._by_rate(stretch_us)
 
+    def sample(self, size: int) -> list[Call]:
+        """Pick so many of the calls at random, the same ones every time; all of them if there are no more."""
+        whole = np.concatenate([np.empty(0, PLANNED), *self.stretches(SECOND_US)])
+        picked = np.random.default_rng(self.seed).choice(whole.size, min(size, whole.size), replace=False)
+        return list(self.calls_of(whole[np.sort(picked)]))
+
     def sped_up(self, speed: float) -> "Schedule":
         """Plan for a clock that runs `speed` times as fast: what takes longer begins earlier, and ends when it did."""
         span_us = max(int(self.span_us * speed), 1)
