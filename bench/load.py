@@ -32,7 +32,7 @@ MODES = {
     "offload": Mode(1_000_000, ("--calls", "10000", "--scenario", "answered", "--offload")),
     "single": Mode(500_000, ("--calls", "10000", "--scenario", "answered", "--single")),
     "sip": Mode(250_000, ("--calls", "20000", "--talk", "4", "--sip-only")),
-    "mixed": Mode(800_000, ("--calls", "8000", "--talk", "7")),
+    "mixed": Mode(800_000, ("--calls", "16000", "--talk", "7")),
 }
 
 COLUMNS = (
