@@ -1019,7 +1019,7 @@ cdef class Sender:
     cdef sf_sender *it
     cdef uint64_t origin_us
     cdef bint running
-    cdef list borrowed
+    cdef dict borrowed
 
     def __cinit__(self, int fd, uint64_t origin_us, *, double speed, bint single=False, bint offload=False,
                   bint sip_only=False, uint32_t budget=SF_SENDER_BUDGET, uint32_t tick_us=1000):
@@ -1039,7 +1039,7 @@ cdef class Sender:
         settings.speed = speed
         settings.origin_us = origin_us - origin_us % 1000
         self.origin_us = origin_us
-        self.borrowed = []
+        self.borrowed = {}
         self.it = sf_sender_new(&settings)
         if self.it == NULL:
             raise MemoryError
@@ -1060,14 +1060,13 @@ cdef class Sender:
     def add_talker(self, Talker talker not None):
         self.idle()
         self.due(talker.state.capture_us)
-        if not any(talker.voices is it for it in self.borrowed):
-            self.borrowed.append(talker.voices)
+        self.borrowed[id(talker.voices)] = talker.voices
         if not sf_sender_add_talker(self.it, &talker.state):
             raise MemoryError
 
     def add_mould(self, Mould mould not None):
         self.idle()
-        self.borrowed.append(mould)
+        self.borrowed[id(mould)] = mould
         if not sf_sender_add_mould(self.it, &mould.it):
             raise MemoryError
         return sf_sender_moulds(self.it) - 1
