@@ -29,7 +29,7 @@ fuzz: build
 	FUZZ_SECONDS=$${FUZZ_SECONDS:-120} ci/fuzz.sh
 
 bench: build
-	for one in packet index wav query ingest; do $(BIN)/python -m bench.$$one || exit 1; done
+	for one in packet index wav query load ingest; do $(BIN)/python -m bench.$$one || exit 1; done
 
 clean:
 	rm -rf $(VENV) build src/*.egg-info src/sipflow/_fast/_core.c src/sipflow/_fast/*.so
