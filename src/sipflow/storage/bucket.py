@@ -8,6 +8,7 @@ from pathlib import Path
 from sipflow.errors import StorageError
 from sipflow.storage.index import Index, Portion, Totals
 from sipflow.storage.layout import DATA, DATABASE
+from sipflow.storage.seal import write_seal
 
 
 class Bucket:
@@ -75,11 +76,13 @@ class Bucket:
         return self._index.call_ids()
 
     def seal(self) -> None:
-        """Complete the index, sync, and make both files read-only; the bucket is closed then."""
+        """Complete the index, sync, append the seal and make both files read-only; the bucket is closed then."""
         try:
+            blocks, records = self._index.count_blocks()
             self._index.seal()
             os.fsync(self._file)
             os.close(self._file)
+            write_seal(self.directory, blocks, records)
             for name in (DATA, DATABASE):
                 (self.directory / name).chmod(0o400)
         except (OSError, sqlite3.Error) as error:

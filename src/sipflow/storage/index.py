@@ -251,6 +251,11 @@ class Index:
         ).fetchone()
         return Totals(calls, sip, rtp, t0, t1, self.end_of_blocks() + self._database.stat().st_size)
 
+    def count_blocks(self) -> tuple[int, int]:
+        """Count the blocks of the bucket and the records in them."""
+        blocks, records = self._db.execute("SELECT count(*), coalesce(sum(records), 0) FROM blocks").fetchone()
+        return blocks, records
+
     def call_ids(self) -> list[str]:
         """List the Call-IDs of the bucket."""
         return [row[0] for row in self._db.execute("SELECT call_id FROM call_meta")]
