@@ -219,9 +219,11 @@ cdef extern from "pool.h" nogil:
         SF_FREE
     enum:
         SF_POOL_RECEIVERS
+        SF_POOL_VERSION
         SF_POOL_NOTE_OCTETS
         SF_SIP_CHUNK
         SF_STREAM_CHUNK
+    const uint64_t SF_POOL_MAGIC
     struct sf_ledger:
         uint64_t datagrams
         uint64_t octets

@@ -171,6 +171,8 @@ def arena_messages(memory: Buffer, count: int) -> list[MessageFields]:
 
 # ---- pool, intake, receiver ----
 
+POOL_MAGIC: int  # the first eight octets of a pool, little-endian; its version follows in four
+POOL_VERSION: int
 LEDGERS: int  # intakes that can share a pool
 
 class Pool:

@@ -508,6 +508,8 @@ def arena_messages(memory, unsigned count):
 # ---- pool, intake, receiver ----
 
 LEDGERS = <int>SF_POOL_RECEIVERS
+POOL_MAGIC = int(SF_POOL_MAGIC)
+POOL_VERSION = <int>SF_POOL_VERSION
 
 cdef object _errno_error(str path):
     return OSError(errno, os.strerror(errno), path)

@@ -4,7 +4,9 @@ import os
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar, cast
+
+import msgspec
 
 from sipflow.errors import DamagedBlock, NewerFormat, StorageError
 from sipflow.query.answer import Criteria
@@ -13,11 +15,55 @@ from sipflow.query.window import Window
 from sipflow.storage.block import Block, read_block
 from sipflow.storage.index import connect, read_digest
 from sipflow.storage.layout import DATA, DATABASE
+from sipflow.storage.seal import broken_seal
 from sipflow.wire.dialog import CallDigest
 from sipflow.wire.packet import Chunk, Message
 
 _DIGEST = ", ".join(CallDigest.__struct_fields__)
+_TYPES = [int if field.type is bool else field.type for field in msgspec.structs.fields(CallDigest)]
+# The number of a call and the fields of its digest, as SQLite gives them.
+_DIGEST_ROW = cast(type[tuple[Any, ...]], tuple.__class_getitem__((int, *_TYPES)))
+T = TypeVar("T")
 _FOREVER = (-(1 << 63), (1 << 63) - 1)
+
+
+class _SipRow(NamedTuple):
+    """Where a message stands, and when it was captured."""
+
+    block: int
+    position: int
+    t0_us: int
+
+
+class _MediaRow(NamedTuple):
+    """Where a chunk of media stands, and how many packets it has."""
+
+    block: int
+    packets: int
+
+
+class _Counts(NamedTuple):
+    """The messages of a call: as its summary counts them, and as they are listed."""
+
+    counted: int
+    listed: int
+
+
+class _StreamRow(NamedTuple):
+    """One stream of a call and its packets."""
+
+    leg: int
+    src: str
+    dst: str
+    ssrc: int | None
+    packets: int
+
+
+class _Span(NamedTuple):
+    """First and last time of a call's media."""
+
+    first_us: int | None
+    last_us: int | None
 
 
 class Listed(NamedTuple):
@@ -49,40 +95,76 @@ class OpenPart:
         except OSError as error:
             self._index.close()
             raise StorageError("open", self._data_path, error.strerror or str(error)) from None
+        index, data = (directory / DATABASE).stat(), os.fstat(self._data)
+        self.index_octets = index.st_size
+        # Names the two files as they stand: any change to one of them makes another identity.
+        self.identity = (
+            self.path,
+            *(value for stat in (index, data) for value in (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)),
+        )
 
     def close(self) -> None:
         """Close both files."""
         self._index.close()
         os.close(self._data)
 
-    def _rows(self, statement: str, values: Sequence[object]) -> list[Any]:
+    def _rows(self, kind: type[T], statement: str, values: Sequence[object]) -> list[T]:
+        """Ask the index for rows of a type, which a damaged index may not hold."""
         try:
-            return self._index.execute(statement, values).fetchall()
-        except sqlite3.Error as error:
+            return msgspec.convert(self._index.execute(statement, values).fetchall(), list[kind])  # type: ignore[valid-type]
+        except (sqlite3.Error, sqlite3.Warning) as error:
             raise StorageError("read", self._data_path.parent / DATABASE, str(error)) from None
+        except msgspec.ValidationError as error:
+            raise StorageError("read", self._data_path.parent / DATABASE, f"its rows make no sense: {error}") from None
+
+    def damage(self) -> str:
+        """Tell in a sentence what its seal shows to be wrong with a part; empty when nothing. Reads all of its index."""
+        return broken_seal(self._data_path.parent)
 
     def messages(self, call_id: str, window: Window, damage: list[str]) -> tuple[list[Message], set[int]]:
         """Read the SIP messages of a call; also tells which pool chunks they came from.
 
-        A damaged block costs its own messages: what is wrong is appended to `damage`.
+        A damaged block costs its own messages, and what a row points to is given only when it is just that: what is
+        wrong is appended to `damage`.
         """
         rows = self._rows(
-            "SELECT s.block, s.position, b.chunk FROM call_meta c JOIN sip_msgs s ON s.call = c.id "
-            "JOIN blocks b ON b.offset = s.block WHERE c.call_id = ? AND s.t0_us BETWEEN ? AND ? "
-            "ORDER BY s.t0_us, s.id",
+            _SipRow,
+            "SELECT s.block, s.position, s.t0_us FROM call_meta c JOIN sip_msgs s ON s.call = c.id "
+            "WHERE c.call_id = ? AND s.t0_us BETWEEN ? AND ? ORDER BY s.t0_us, s.id",
             [call_id, *bounds(window)],
         )
         found: list[Message] = []
         blocks: dict[int, Block | None] = {}
-        for offset, position, _ in rows:
-            if offset not in blocks:
-                blocks[offset] = self._block(offset, damage)
-            block = blocks[offset]
-            if block is not None:
-                message = block.message_at(position)
-                if message.call_id == call_id:
-                    found.append(message)
-        return found, {row[2] for row in rows}
+        for row in dict.fromkeys(rows):
+            if row.block not in blocks:
+                blocks[row.block] = self._block(row.block, damage)
+            block = blocks[row.block]
+            if block is None:
+                continue
+            try:
+                message = block.message_at(row.position)
+            except DamagedBlock as error:
+                damage.append(str(error))
+                continue
+            if (message.call_id, message.time_us) == (call_id, row.t0_us):
+                found.append(message)
+            else:
+                damage.append(f"block at octet {row.block}: the index points to another message than it says")
+        self._count(call_id, damage)
+        if len(set(rows)) < len(rows):
+            damage.append("the index lists a message twice")
+        return found, {block.header.chunk for block in blocks.values() if block is not None}
+
+    def _count(self, call_id: str, damage: list[str]) -> None:
+        """Hold what the index counts of a call against what it lists: rows may be gone."""
+        for counted, listed in self._rows(
+            _Counts,
+            "SELECT sip_messages, (SELECT count(*) FROM sip_msgs s WHERE s.call = c.id) FROM call_meta c "
+            "WHERE call_id = ?",
+            [call_id],
+        ):
+            if counted != listed:
+                damage.append(f"the index lists {listed} of the {counted} messages of this call")
 
     def _block(self, offset: int, damage: list[str]) -> Block | None:
         try:
@@ -95,23 +177,33 @@ class OpenPart:
         """Read the media of a call; also tells which pool chunks it came from."""
         low, high = bounds(window)
         rows = self._rows(
-            "SELECT m.block, b.chunk FROM call_meta c JOIN media_msgs m ON m.call = c.id "
-            "JOIN blocks b ON b.offset = m.block WHERE c.call_id = ? AND m.t0_us <= ? AND m.t1_us >= ? "
-            "ORDER BY m.t0_us, m.id",
+            _MediaRow,
+            "SELECT m.block, m.packets FROM call_meta c JOIN media_msgs m ON m.call = c.id "
+            "WHERE c.call_id = ? AND m.t0_us <= ? AND m.t1_us >= ? ORDER BY m.t0_us, m.id",
             [call_id, high, low],
         )
         found = []
-        for offset, _ in rows:
+        chunks = set()
+        for offset, packets in dict.fromkeys(rows):
             block = self._block(offset, damage)
-            if block is not None:
+            if block is None:
+                continue
+            try:
                 chunk = block.chunk()
-                if chunk.key.call_id == call_id:
-                    found.append(chunk)
-        return found, {row[1] for row in rows}
+            except DamagedBlock as error:
+                damage.append(str(error))
+                continue
+            if (chunk.key.call_id, len(chunk.rows)) == (call_id, packets):
+                found.append(chunk)
+                chunks.add(block.header.chunk)
+            else:
+                damage.append(f"block at octet {offset}: the index points to another chunk than it says")
+        return found, chunks
 
     def chunk_ids(self, call_id: str) -> set[int]:
         """Tell which pool chunks the packets of a call came from."""
         rows = self._rows(
+            tuple[int],
             "SELECT b.chunk FROM call_meta c JOIN sip_msgs s ON s.call = c.id JOIN blocks b ON b.offset = s.block "
             "WHERE c.call_id = ?1 UNION SELECT b.chunk FROM call_meta c JOIN media_msgs m ON m.call = c.id "
             "JOIN blocks b ON b.offset = m.block WHERE c.call_id = ?1",
@@ -137,31 +229,34 @@ class OpenPart:
         if criteria.user is not None:
             clauses.append("(from_user GLOB ? OR to_user GLOB ?)")
             values += [glob(criteria.user)] * 2
-        rows = self._rows(
+        return self._rows(
+            Began,
             f"SELECT first_us, call_id FROM call_meta WHERE {' AND '.join(clauses)} "
             f"ORDER BY first_us DESC, call_id DESC LIMIT {limit}",
             values,
         )
-        return [Began(*row) for row in rows]
 
     def _list(self, where: str, values: Sequence[object]) -> list[Listed]:
-        rows = self._rows(f"SELECT id, {_DIGEST} FROM call_meta {where}", values)
+        rows = self._rows(_DIGEST_ROW, f"SELECT id, {_DIGEST} FROM call_meta {where}", values)
         return [self._listed(row) for row in rows]
 
-    def _listed(self, row: Sequence[Any]) -> Listed:
+    def _listed(self, row: Any) -> Listed:
         streams = self._rows(
+            _StreamRow,
             "SELECT leg, src, dst, ssrc, sum(packets) FROM media_msgs WHERE call = ? GROUP BY leg, src, dst, ssrc",
             [row[0]],
         )
-        bounds_us = self._rows("SELECT min(t0_us), max(t1_us) FROM media_msgs WHERE call = ?", [row[0]])[0]
+        first_us, last_us = self._rows(
+            _Span, "SELECT min(t0_us), max(t1_us) FROM media_msgs WHERE call = ?", [row[0]]
+        )[0]  # fmt: skip
         digest = read_digest(row[1:])
-        if bounds_us[0] is not None:
-            digest.first_us = min(digest.first_us, bounds_us[0])
-            digest.last_us = max(digest.last_us, bounds_us[1])
+        if first_us is not None and last_us is not None:
+            digest.first_us = min(digest.first_us, first_us)
+            digest.last_us = max(digest.last_us, last_us)
         return Listed(
             digest,
-            sum(stream[4] for stream in streams),
-            frozenset(stream[:4] for stream in streams if stream[3] is not None),
+            sum(packets for *_, packets in streams),
+            frozenset((leg, src, dst, ssrc) for leg, src, dst, ssrc, _ in streams if ssrc is not None),
         )
 
 

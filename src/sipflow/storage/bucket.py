@@ -23,6 +23,7 @@ class Bucket:
         except OSError as error:
             raise StorageError("open", directory, error.strerror or str(error)) from None
         try:
+            self._refuse_lost_index()
             self._index = Index(directory / DATABASE)
             self.end = self._cut_unknown_tail()
         except sqlite3.Error as error:
@@ -31,6 +32,12 @@ class Bucket:
         except BaseException:
             os.close(self._file)
             raise
+
+    def _refuse_lost_index(self) -> None:
+        # A new index would know none of the data, which would then be cut.
+        database = self.directory / DATABASE
+        if os.fstat(self._file).st_size > 0 and not (database.exists() and database.stat().st_size > 0):
+            raise StorageError("open", database, "it is missing or empty, and its data is not; run `sipflow reindex`")
 
     def _cut_unknown_tail(self) -> int:
         end = self._index.end_of_blocks()

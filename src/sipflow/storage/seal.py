@@ -86,10 +86,10 @@ def write_seal(directory: Path, blocks: int, records: int) -> Seal:
         raise StorageError("seal", database, "its write-ahead log is not folded in yet: somebody reads it")
     try:
         length, crc = checksum(database, sync=True)
-        end = _end_without_seal(data)
-        seal = Seal(blocks, records, end, length, crc)
-        file = os.open(data, os.O_WRONLY | os.O_CLOEXEC)
+        file = os.open(data, os.O_RDWR | os.O_CLOEXEC)
         try:
+            end = _end_of_blocks(file)
+            seal = Seal(blocks, records, end, length, crc)
             os.ftruncate(file, end)
             os.pwrite(file, encode_seal(seal), end)
             os.fsync(file)
@@ -100,11 +100,15 @@ def write_seal(directory: Path, blocks: int, records: int) -> Seal:
     return seal
 
 
-def _end_without_seal(data: Path) -> int:
-    try:
-        return read_seal(data).end
-    except DamagedSeal:
-        return data.stat().st_size
+def _end_of_blocks(file: int) -> int:
+    """Tell where a seal belongs: over the one that stands there, sound or damaged, else at the end of the file."""
+    size = os.fstat(file).st_size
+    start = size - SEAL_LENGTH
+    if start < 0:
+        return size
+    skippable, length, magic, *_ = _LAYOUT.unpack_from(os.pread(file, SEAL_LENGTH, start))
+    is_seal = ((skippable == SKIPPABLE) + (length == SEAL_LENGTH - 8) + (magic == MAGIC)) >= 2
+    return start if is_seal else size
 
 
 def checksum(path: Path, *, sync: bool = False) -> tuple[int, int]:
