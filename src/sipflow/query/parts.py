@@ -1,7 +1,6 @@
 """One bucket part, opened for questions."""
 
 import os
-import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
@@ -13,6 +12,7 @@ from sipflow.query.answer import Criteria
 from sipflow.query.descent import Began
 from sipflow.query.window import Window
 from sipflow.storage.block import Block, read_block
+from sipflow.storage.contents import UNREADABLE
 from sipflow.storage.index import connect, read_digest
 from sipflow.storage.layout import DATA, DATABASE
 from sipflow.storage.seal import broken_seal
@@ -112,13 +112,13 @@ class OpenPart:
         """Ask the index for rows of a type, which a damaged index may not hold."""
         try:
             return msgspec.convert(self._index.execute(statement, values).fetchall(), list[kind])  # type: ignore[valid-type]
-        except (sqlite3.Error, sqlite3.Warning) as error:
+        except UNREADABLE as error:
             raise StorageError("read", self._data_path.parent / DATABASE, str(error)) from None
         except msgspec.ValidationError as error:
             raise StorageError("read", self._data_path.parent / DATABASE, f"its rows make no sense: {error}") from None
 
     def damage(self) -> str:
-        """Tell in a sentence what its seal shows to be wrong with a part; empty when nothing. Reads all of its index."""
+        """Tell in a sentence what its seal shows to be wrong with a part; empty for nothing. Reads all of its index."""
         return broken_seal(self._data_path.parent)
 
     def messages(self, call_id: str, window: Window, damage: list[str]) -> tuple[list[Message], set[int]]:

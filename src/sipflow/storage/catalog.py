@@ -12,6 +12,7 @@ import msgspec
 
 from sipflow._fast import crc32c
 from sipflow.errors import NewerFormat, StorageError
+from sipflow.storage.contents import UNREADABLE
 from sipflow.storage.index import Totals
 from sipflow.storage.layout import CATALOG, DATA, DATABASE, PART, Period, directory_of, find_buckets, period_at
 
@@ -94,7 +95,7 @@ class Catalog:
             raise StorageError("open", path, str(error)) from None
         try:
             self._prepare(readonly=readonly)
-        except sqlite3.Error as error:
+        except UNREADABLE as error:
             self._db.close()
             raise StorageError("open", path, str(error)) from None
         except StorageError:
@@ -133,7 +134,7 @@ class Catalog:
             yield
             self._db.execute(_COMPUTE_CRC)
             self._db.execute("COMMIT")
-        except sqlite3.Error as error:
+        except UNREADABLE as error:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise StorageError("write", self.root / CATALOG, str(error)) from None
@@ -312,7 +313,7 @@ class Catalog:
     def _read(self, statement: str, *values: object) -> list[Any]:
         try:
             return self._db.execute(statement, values).fetchall()
-        except sqlite3.Error as error:
+        except UNREADABLE as error:
             raise StorageError("read", self.root / CATALOG, str(error)) from None
 
     def reconcile(self) -> list[Path]:

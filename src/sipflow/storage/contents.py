@@ -12,6 +12,8 @@ from sipflow.errors import NewerFormat, StorageError
 from sipflow.storage.index import Totals
 from sipflow.storage.layout import DATA, DATABASE
 
+# What sqlite3 raises over a damaged file; text that is no UTF-8 comes as the last.
+UNREADABLE = (sqlite3.Error, sqlite3.Warning, UnicodeDecodeError)
 _ROWS_AT_ONCE = 5_000
 _EXAMPLES = 20
 
@@ -144,7 +146,7 @@ class Contents:
             uri = f"{self.database.resolve().as_uri()}?mode=ro{flags}"
             with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
                 yield connection
-        except (sqlite3.Error, OSError) as error:
+        except (*UNREADABLE, OSError) as error:
             raise StorageError("read", self.database, getattr(error, "strerror", None) or str(error)) from None
 
     def _ask(self, statement: str, *values: object) -> list[Any]:

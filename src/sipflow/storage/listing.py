@@ -20,8 +20,9 @@ _PAUSE_SECONDS = 0.02
 def renew_catalog(root: Path, *, newer: bool = False) -> tuple[str, Path | None]:
     """Make the catalog anew when it is missing, damaged or not that of this tree; nobody else may write the root.
 
-    Gives what was wrong, empty for nothing, and where the old one is now. Sealed buckets are left unlisted: `list_calls`
-    completes them. Raises StorageError; NewerFormat for a catalog of a later version, unless `newer` renews it too.
+    Gives what was wrong, empty for nothing, and where the old one is now. Sealed buckets are left unlisted:
+    `list_calls` completes them. Raises StorageError; NewerFormat for a catalog of a later version, unless `newer`
+    renews it too.
     """
     wrong = catalog_damage(root, newer=newer)
     if not wrong:

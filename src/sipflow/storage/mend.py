@@ -3,7 +3,6 @@
 import errno
 import logging
 import shutil
-import sqlite3
 import struct
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from sipflow._fast import POOL_MAGIC, POOL_VERSION, Pool
 from sipflow.errors import NewerFormat, StorageError
 from sipflow.storage.aside import aside_name
 from sipflow.storage.catalog import Catalog, Part, is_sealed
-from sipflow.storage.contents import Contents
+from sipflow.storage.contents import UNREADABLE, Contents
 from sipflow.storage.layout import CATALOG, DATA, POOL_DIRECTORY
 from sipflow.storage.listing import catalog_damage, list_calls, renew_catalog, unlisted
 from sipflow.storage.reindex import reindex_bucket
@@ -122,7 +121,7 @@ def _mend_part(catalog: Catalog, part: Part) -> None:
     LOG.error("%s was damaged (%s): its index is made anew from its data, which takes a while", directory, wrong)
     try:
         rebuilt = reindex_bucket(directory)
-    except (StorageError, OSError, sqlite3.Error) as error:
+    except (StorageError, OSError, *UNREADABLE) as error:
         LOG.error("%s stays as it is, and a new part is begun beside it: %s", directory, error)
         catalog.unlisted(part)
         return

@@ -1,7 +1,6 @@
 """Rebuilding: sipflow.db of a bucket from its data.raw alone, and the catalog from the buckets."""
 
 import os
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +11,7 @@ from sipflow._fast import rows_facts
 from sipflow.errors import DamagedBlock, DamagedSeal, NewerFormat, StorageError
 from sipflow.storage.block import KIND_MESSAGES, Block, Damage, iter_blocks
 from sipflow.storage.catalog import Catalog, is_sealed
+from sipflow.storage.contents import UNREADABLE
 from sipflow.storage.facts import CHUNK_FACTS, sip_rows
 from sipflow.storage.index import BlockRow, Index, MediaRow, Portion
 from sipflow.storage.layout import DATA, DATABASE, find_buckets
@@ -24,7 +24,7 @@ Progress = Callable[[Path, int, int], None]
 
 
 class Rebuilt(NamedTuple):
-    """What a rebuilt bucket holds, and the spans of data.raw that could not be read; `failed` when it was left alone."""
+    """What a rebuilt bucket holds, and what of data.raw could not be read; `failed` says why it was left alone."""
 
     path: Path
     blocks: int
@@ -52,7 +52,7 @@ def reindex(root: Path, progress: Progress | None = None) -> Reindexed:
     for path in find_buckets(root, DATA, DATABASE):
         try:
             results.append(reindex_bucket(root / path, progress))
-        except (StorageError, OSError, sqlite3.Error) as error:
+        except (StorageError, OSError, *UNREADABLE) as error:
             results.append(Rebuilt(root / path, 0, 0, [], str(error)))
     left = {one.path.relative_to(root).as_posix() for one in results if one.failed}
     wrong, aside = renew_catalog(root, newer=True)

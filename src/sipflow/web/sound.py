@@ -13,7 +13,6 @@ from sipflow.query.answer import Fault, Flow, MediaParts, together
 from sipflow.query.source import CallSource
 from sipflow.web.download import download
 
-
 # Names what of a recording could not be read; a WAV has no other place for it.
 FAULTS_HEADER = "Sipflow-Faults"
 _HEADER_MAX = 1000
