@@ -167,7 +167,10 @@ class Contents:
         """Sum up what a sealed bucket holds."""
         calls, t0, t1 = self._ask(_SUMMARY)[0]
         sip, rtp = self._ask(self._schema.records)[0]
-        octets = sum((self.directory / name).stat().st_size for name in (DATA, DATABASE))
+        try:
+            octets = sum((self.directory / name).stat().st_size for name in (DATA, DATABASE))
+        except OSError as error:
+            raise StorageError("read", self.directory, error.strerror or str(error)) from None
         return Totals(calls, sip, rtp, t0, t1, octets)
 
     def call_ids(self) -> Iterator[str]:
