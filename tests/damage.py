@@ -25,6 +25,8 @@ from sipflow.web.app import build
 
 CAPTURES = ("proxy-two-legs.pcap", "register-scan.pcap", "codec-g711.pcap", "b2bua-asterisk-ng.pcapng")
 
+TOKEN = "0123456789abcdef"
+
 
 class Packets(NamedTuple):
     """The packets of a call: messages and chunks of media, as octets that compare."""
@@ -207,6 +209,7 @@ def browse(root: Path, call_id: str) -> dict[str, httpx.Response]:
     """Ask over HTTP, every path that a call has."""
     history = History.open(root)
     quoted = quote(call_id, safe="")
+    headers = {"Authorization": f"Bearer {TOKEN}"}
     one = f"/api/v1/calls/{quoted}"
     paths = {
         "/flow": {"callid": call_id},
@@ -218,13 +221,15 @@ def browse(root: Path, call_id: str) -> dict[str, httpx.Response]:
         f"{one}/media.wav": {},
         "/api/v1/calls": {"call_id": call_id},
     }
+    answers = {}
     try:
-        with Served(build(history, SteadyRecorder(), Settings())) as url:
-            return {
-                path: httpx.get(url + path.partition("?")[0], params=parameters) for path, parameters in paths.items()
-            }
+        with Served(build(history, SteadyRecorder(), Settings(token=TOKEN))) as url:
+            for path, parameters in paths.items():
+                address = url + path.partition("?")[0]
+                answers[path] = httpx.get(address, params=parameters, headers=headers)
     finally:
         history.close()
+    return answers
 
 
 def says_so(answer: httpx.Response) -> bool:

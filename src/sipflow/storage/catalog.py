@@ -202,9 +202,9 @@ class Catalog:
             self._db.execute("DELETE FROM call_filter WHERE part = ?", [part.id])
 
     def reopen(self, part: Part) -> None:
-        """Give an unlisted part that is not sealed back to the recorder."""
+        """Give a part that is not sealed to the recorder."""
         with self._transaction():
-            self._db.execute("UPDATE parts SET state = 'open' WHERE id = ?", [part.id])
+            self._db.execute("UPDATE parts SET state = 'open', owner = 0 WHERE id = ?", [part.id])
 
     def forget(self, part: Part) -> None:
         """Take a part that is gone out of the catalog."""

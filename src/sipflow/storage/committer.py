@@ -217,13 +217,23 @@ class Committer:
         )  # fmt: skip
 
     def _close_all(self) -> None:
-        for part, bucket, _ in self._buckets.values():
-            if self._owner:
-                self._seal(part, bucket)
-            else:
-                bucket.close()
+        for _, bucket, _ in self._buckets.values():
+            bucket.close()
         self._buckets.clear()
+        if self._owner:
+            self._seal_own()
         self._catalog.close()
+
+    def _seal_own(self) -> None:
+        """Seal all that an import wrote, those buckets too that were closed to make room."""
+        for part in self._catalog.open_parts():
+            if part.owner == self._owner:
+                try:
+                    bucket = Bucket(self._root / part.path)
+                except StorageError as error:
+                    LOG.error("bucket stays as it is: %s", error)
+                    continue
+                self._seal(part, bucket)
 
 
 def _octets(encoded: Encoded) -> int:

@@ -77,7 +77,7 @@ def list_calls(
             contents = Contents(directory, sealed=True)
             totals = contents.totals()
             call_ids = _told(contents.call_ids(), directory / DATABASE, totals.calls, progress)
-            catalog.sealed(part, totals, list(_paced(call_ids) if beside else call_ids))
+            catalog.sealed(part, totals, _paced(call_ids) if beside else call_ids)
         except StorageError as error:
             catalog.unlisted(part)
             failed.append((part, error.hint))

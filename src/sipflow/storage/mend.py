@@ -40,8 +40,12 @@ def mend_root(root: Path) -> None:
     catalog = Catalog(root)
     try:
         for part in catalog.open_parts():
-            if part.owner == 0:
-                _mend_part(catalog, part)
+            if part.owner != 0 and is_alive(part.owner):
+                continue
+            if part.owner != 0:
+                # What a killed import left is the recorder's, to go on with or to seal.
+                catalog.reopen(part)
+            _mend_part(catalog, part)
     finally:
         catalog.close()
 
@@ -110,6 +114,11 @@ def renew_at_once(root: Path) -> None:
         lock.close()
 
 
+def is_alive(process: int) -> bool:
+    """Tell whether a process of this machine, by its id, still runs."""
+    return Path(f"/proc/{process}").exists()
+
+
 def _mend_part(catalog: Catalog, part: Part) -> None:
     directory = catalog.root / part.path
     if is_sealed(directory):
@@ -161,6 +170,10 @@ class Completion:
     def start(self) -> None:
         """Start."""
         self._thread.start()
+
+    def join(self) -> None:
+        """Wait until it is done."""
+        self._thread.join()
 
     def _run(self) -> None:
         try:
