@@ -161,6 +161,30 @@ def test_without_a_catalog_that_can_be_believed_the_tree_is_walked(tmp_path: Pat
     history.close()
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE call_filter SET prints = zeroblob(length(prints))",
+        "DELETE FROM call_filter",
+        "DELETE FROM parts WHERE id = 1",
+        "UPDATE parts SET calls = 0 WHERE id = 1",
+    ],
+)
+def test_a_catalog_that_lost_or_changed_a_row_is_not_believed(tmp_path: Path, statement: str) -> None:
+    root = make_sample(tmp_path / "root", hours=2)
+    database = sqlite3.connect(root / CATALOG, isolation_level=None)
+    database.execute("DROP TRIGGER parts_changed")  # as a flipped bit, which tells nobody
+    database.execute(statement)
+    database.close()
+    history = History.open(root)
+    for call_id in ("early-0", "late-0", "early-1", "late-1"):
+        flow = history.flow(call_id)
+        assert len(flow.messages) == 3
+        assert {fault.where for fault in flow.faults} == {CATALOG}
+    assert len(history.calls(Criteria()).calls) == 4
+    history.close()
+
+
 def test_a_catalog_of_a_later_version_does_not_keep_a_reader_from_answering(tmp_path: Path) -> None:
     root = make_sample(tmp_path / "root")
     write(root / CATALOG, version_of((root / CATALOG).read_bytes(), 99))

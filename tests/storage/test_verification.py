@@ -8,14 +8,22 @@ from pathlib import Path
 
 import pytest
 
+from capture_writer import sip
 from damage import run
+from running import RunningServer
 from sample_root import make_open, make_sample, write
 from sipflow._fast import block_header_decode, crc32c
+from sipflow.clock import now_us
 from sipflow.storage.block import Block, iter_blocks
+from sipflow.storage.bucket import Bucket
 from sipflow.storage.catalog import Catalog
+from sipflow.storage.contents import Contents
 from sipflow.storage.layout import CATALOG, DATA, DATABASE
 from sipflow.storage.seal import SEAL_LENGTH, read_seal, write_seal
 from sipflow.storage.verify import LOST, NEW_CATALOG, REINDEX, RESEAL, verify_bucket
+from sipflow.wire.datagram import encode_packet
+from sipflow.wire.endpoint import Endpoint
+from sipflow.wire.packet import Kind, Packet
 
 BUCKET = "2026/06/01/00"
 
@@ -267,6 +275,29 @@ def test_an_open_bucket_is_verified_as_far_as_its_index_knows(tmp_path: Path) ->
     assert found["calls"] == ["one", "two"]
 
 
+def test_it_runs_beside_a_server_and_keeps_no_bucket_from_being_sealed(tmp_path: Path) -> None:
+    root = make_sample(tmp_path / "root")
+    with RunningServer(root, "--flush-interval", "1") as server:
+        options = sip("OPTIONS sip:b@example.com SIP/2.0", "new", "1 OPTIONS")
+        ends = Endpoint("192.0.2.1", 5060), Endpoint("192.0.2.2", 5060)
+        server.send(encode_packet(Packet(Kind.SIP, *ends, now_us(), options)))
+        server.until(lambda: server.metric("sipflow_items_recorded_total") == 1, "committed")
+        status, output = run("verify", "--dir", root)
+        assert status == 0, output
+        assert "2 buckets (1 open)" in output
+        assert run("reindex", "--dir", root)[0] == 1  # refused: a server writes there
+    assert findings(root) == []
+
+
+def test_a_contents_lets_go_of_an_open_index_between_two_looks(tmp_path: Path) -> None:
+    directory = make_open(tmp_path / "root", ["one", "two"])
+    contents = Contents(directory, sealed=False)
+    rows = contents.sip()
+    assert next(rows).call_id == "one"
+    Bucket(directory).seal()
+    assert next(rows).call_id == "two"
+
+
 def test_version_1_of_the_catalog_is_read_and_brought_up(root: Path) -> None:
     database = sqlite3.connect(root / CATALOG, isolation_level=None)
     database.executescript(
@@ -296,8 +327,8 @@ INSERT INTO streams (call, leg, src, dst, ssrc) SELECT DISTINCT call, leg, src, 
 CREATE TABLE media_two AS SELECT m.id, s.id AS stream, t0_us, t1_us - t0_us AS span_us, payload_type, packets, lost,
     jitter_us, first_seq, last_seq, block FROM media_msgs m JOIN streams s
     ON s.call = m.call AND s.leg = m.leg AND s.src = m.src AND s.dst = m.dst AND s.ssrc IS m.ssrc ORDER BY m.id;
-CREATE TABLE state (data_end INTEGER);
-INSERT INTO state SELECT max(offset + length) FROM blocks;
+CREATE TABLE state (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+INSERT INTO state SELECT 'end', max(offset + length) FROM blocks;
 DROP TABLE sip_msgs; DROP TABLE media_msgs; DROP TABLE blocks;
 ALTER TABLE sip_two RENAME TO sip_msgs; ALTER TABLE media_two RENAME TO media_msgs;
 PRAGMA user_version = 2;

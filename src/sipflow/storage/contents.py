@@ -105,7 +105,7 @@ _SCHEMAS = {
         "FROM media_msgs m LEFT JOIN streams t ON t.id = m.stream LEFT JOIN call_meta c ON c.id = t.call "
         "WHERE m.id > ? ORDER BY m.id LIMIT ?",
         disorder=_DISORDER,
-        end="SELECT data_end FROM state",
+        end="SELECT coalesce(max(value), 0) FROM state WHERE name = 'end'",
         records="SELECT (SELECT count(*) FROM sip_msgs), (SELECT coalesce(sum(packets), 0) FROM media_msgs)",
         miscounted=_MISCOUNTED.format(
             packets="SELECT coalesce(sum(packets), 0) FROM streams t JOIN media_msgs m ON m.stream = t.id "
