@@ -3,7 +3,8 @@
 import base64
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -15,9 +16,10 @@ from sipflow.query.answer import CallPage, CallSummary, Criteria, Fault, Flow, M
 from sipflow.query.descent import Began, Descent, Place
 from sipflow.query.live import LivePool, list_live, media_of
 from sipflow.query.parts import Listed, OpenPart
+from sipflow.query.soundness import Soundness
+from sipflow.query.whereabouts import Whereabouts
 from sipflow.query.window import Window
-from sipflow.storage.catalog import Catalog, Part, found_part
-from sipflow.storage.layout import CATALOG, find_buckets
+from sipflow.storage.catalog import Part
 from sipflow.wire.dialog import CallDigest
 from sipflow.wire.packet import Chunk, Message
 
@@ -36,7 +38,8 @@ class History:
         self._lock = threading.Lock()
         self._live = LivePool(root)
         self._parts: OrderedDict[tuple[str, bool], OpenPart] = OrderedDict()
-        self._catalog: Catalog | None = None
+        self._soundness = Soundness()
+        self._whereabouts = Whereabouts(root, self._soundness)
 
     @classmethod
     def open(cls, root: Path) -> "History":
@@ -45,24 +48,15 @@ class History:
             raise StorageError(
                 "open", root, "no such directory; a data root is made by sipflow-server or sipflow import"
             )
-        history = cls(root)
-        history._catalog_now()
-        return history
+        return cls(root)
 
     def close(self) -> None:
         """Close every file."""
         for part in self._parts.values():
             part.close()
         self._parts.clear()
-        if self._catalog is not None:
-            self._catalog.close()
-            self._catalog = None
-
-    def _catalog_now(self) -> Catalog | None:
-        # A root that a server has just made has no catalog for a moment: that is an empty history, not an error.
-        if self._catalog is None and (self._root / CATALOG).exists():
-            self._catalog = Catalog(self._root, readonly=True)
-        return self._catalog
+        self._soundness.close()
+        self._whereabouts.close()
 
     def _part(self, part: Part) -> OpenPart:
         key = (part.path, part.sealed)
@@ -70,50 +64,59 @@ class History:
         if opened is None:
             opened = OpenPart(self._root, part.path, sealed=part.sealed)
             self._parts[key] = opened
-            # A part opened while it grew must not be kept under that name once it is sealed.
-            stale = self._parts.pop((part.path, not part.sealed), None)
-            if stale is not None:
-                stale.close()
             while len(self._parts) > _OPEN_PARTS:
                 self._parts.popitem(last=False)[1].close()
         self._parts.move_to_end(key)
         return opened
 
+    @contextmanager
+    def _question(self) -> Iterator[None]:
+        """Work on one question at a time, then let go of open buckets: one that is held cannot be sealed."""
+        with self._lock:
+            try:
+                yield
+            finally:
+                for key in [key for key, part in self._parts.items() if not part.sealed]:
+                    self._parts.pop(key).close()
+
     def _each(self, parts: list[Part], ask: Callable[[OpenPart], T], faults: list[Fault]) -> list[T]:
         answers = []
+        failed = []
         for part in parts:
             try:
-                answers.append(ask(self._part(part)))
+                opened = self._part(part)
+                answers.append(ask(opened))
+                self._note_damage(opened, faults)
             except StorageError as error:
-                faults.append(Fault(part.path, str(error)))
-        if parts and len(faults) == len(parts) and not answers:
-            raise StorageError("read", self._root, "; ".join(fault.what for fault in faults))
+                failed.append(Fault(part.path, str(error)))
+        faults += failed
+        if failed and not answers:
+            raise StorageError("read", self._root, "; ".join(fault.what for fault in failed))
         return answers
 
-    def _parts_with(self, call_id: str) -> list[Part]:
-        catalog = self._catalog_now()
-        return self._walk() if catalog is None else catalog.parts_with(call_id)
+    def _note_damage(self, part: OpenPart, faults: list[Fault]) -> None:
+        """Name what its seal shows to be wrong with a part: what it answered may be so too."""
+        if part.sealed:
+            wrong = self._soundness.wrong(part.identity, part.index_octets, part.damage)
+            if wrong:
+                faults.append(Fault(part.path, f"{wrong}; `sipflow reindex` makes it anew"))
 
-    def _parts_for(self, criteria: Criteria) -> list[Part]:
+    def _parts_for(self, criteria: Criteria, faults: list[Fault]) -> list[Part]:
         if criteria.call_id is not None:
-            return self._parts_with(criteria.call_id)
-        catalog = self._catalog_now()
-        return self._walk() if catalog is None else catalog.parts()
-
-    def _walk(self) -> list[Part]:
-        """Find the buckets of a root without a catalog, as when one was copied here."""
-        return [found_part(self._root, path) for path in find_buckets(self._root)]
+            return self._whereabouts.with_call(criteria.call_id, faults)
+        return self._whereabouts.all(faults)
 
     def flow(self, call_id: str, window: Window = ALWAYS) -> Flow:
         """Give the SIP messages of a call, by capture time; none when it is unknown. Raises StorageError."""
-        with self._lock:
+        with self._question():
             # Pool first, buckets second: what is committed in between is then seen twice and told apart by its chunk.
             live = self._live.messages(call_id, window)
             faults: list[Fault] = []
             found: list[Message] = []
             committed: set[int] = set()
+            parts = self._whereabouts.with_call(call_id, faults)
             for messages, chunks, where, damage in self._each(
-                self._parts_with(call_id), lambda part: _with_damage(part, part.messages, call_id, window), faults
+                parts, lambda part: _with_damage(part, part.messages, call_id, window), faults
             ):
                 found += messages
                 committed |= chunks
@@ -124,15 +127,16 @@ class History:
 
     def media(self, call_id: str, window: Window = ALWAYS) -> MediaParts:
         """Give the media of a call, chunk by chunk; none when it has none. Raises StorageError."""
-        with self._lock:
+        with self._question():
             live = self._live.chunks(call_id, window)
             faults: list[Fault] = []
             found: list[Chunk] = []
             committed: set[int] = set()
-            for parts, chunks, where, damage in self._each(
-                self._parts_with(call_id), lambda part: _with_damage(part, part.chunks, call_id, window), faults
+            parts = self._whereabouts.with_call(call_id, faults)
+            for media, chunks, where, damage in self._each(
+                parts, lambda part: _with_damage(part, part.chunks, call_id, window), faults
             ):
-                found += parts
+                found += media
                 committed |= chunks
                 faults += [Fault(where, what) for what in damage]
         found += [chunk for chunk_id, chunk in live if chunk_id not in committed]
@@ -141,10 +145,12 @@ class History:
 
     def call(self, call_id: str) -> CallSummary:
         """Sum a call up. Raises CallUnknown, StorageError."""
-        with self._lock:
+        with self._question():
             faults: list[Fault] = []
             listed = self._whole_call(call_id, faults, self._live.messages(call_id, ALWAYS))
         if listed is None:
+            if faults:
+                raise StorageError("read", self._root, "; ".join(fault.what for fault in faults))
             raise CallUnknown(call_id)
         return summary(listed)
 
@@ -153,7 +159,8 @@ class History:
         live_chunks = self._live.chunks(call_id, ALWAYS)
         merged: Listed | None = None
         committed: set[int] = set()
-        for found in self._each(self._parts_with(call_id), lambda part: _call_in(part, call_id), faults):
+        parts = self._whereabouts.with_call(call_id, faults)
+        for found in self._each(parts, lambda part: _call_in(part, call_id), faults):
             listed, chunks = found
             committed |= chunks
             merged = merge(merged, listed)
@@ -165,7 +172,7 @@ class History:
     def calls(self, criteria: Criteria) -> CallPage:
         """List calls, newest first; a call is listed once, where it began. Raises BadQuery, StorageError."""
         before = _read_cursor(criteria.after)
-        with self._lock:
+        with self._question():
             faults: list[Fault] = []
             spoken: dict[str, list[tuple[int, Message]]] = {}
             for chunk, message in self._live.messages(None, ALWAYS):
@@ -173,11 +180,12 @@ class History:
             fresh = list_live([message for some in spoken.values() for _, message in some])
             live = [Began(one.first_us, one.call_id) for one in fresh.values() if _fits(one, criteria, before)]
             places = [Place(None, lambda after: sorted(live, reverse=True) if after is None else [])]
-            parts = self._parts_for(criteria)
+            parts = self._parts_for(criteria, faults)
             places += [Place(part.t1_us, partial(self._page, part, criteria, before, faults)) for part in parts]
             chosen = self._choose(Descent(places), criteria, spoken, faults)
-        if not chosen and parts and len({fault.where for fault in faults}) == len(parts):
-            raise StorageError("read", self._root, "; ".join(fault.what for fault in faults))
+        unread = {fault.where for fault in faults}
+        if not chosen and parts and all(part.path in unread for part in parts):
+            raise StorageError("read", self._root, "; ".join(dict.fromkeys(fault.what for fault in faults)))
         page = chosen[: criteria.limit]
         more = len(chosen) > criteria.limit
         return CallPage(page, _write_cursor(page[-1]) if more and page else None, list(dict.fromkeys(faults)))
@@ -186,7 +194,9 @@ class History:
         self, part: Part, criteria: Criteria, before: Began | None, faults: list[Fault], after: Began | None
     ) -> list[Began]:
         try:
-            return self._part(part).newest(criteria, after or before, criteria.limit + 1)
+            opened = self._part(part)
+            self._note_damage(opened, faults)
+            return opened.newest(criteria, after or before, criteria.limit + 1)
         except StorageError as error:
             faults.append(Fault(part.path, str(error)))
             return []

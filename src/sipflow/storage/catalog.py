@@ -8,11 +8,15 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sipflow.errors import NewerFormat, StorageError
-from sipflow.storage.index import Totals
-from sipflow.storage.layout import CATALOG, DATABASE, PART, Period, directory_of, find_buckets, period_at
+import msgspec
 
-VERSION = 1
+from sipflow._fast import crc32c
+from sipflow.errors import NewerFormat, StorageError
+from sipflow.storage.contents import UNREADABLE
+from sipflow.storage.index import Totals
+from sipflow.storage.layout import CATALOG, DATA, DATABASE, PART, Period, directory_of, find_buckets, period_at
+
+VERSION = 2
 # Two octets of fingerprint name a wrong bucket once in 65,536 calls; beyond this many calls in a shard, four are kept.
 _NARROW_MAX = 512
 
@@ -22,23 +26,32 @@ CREATE TABLE IF NOT EXISTS parts (
     path TEXT NOT NULL UNIQUE,       -- relative to the root
     start_us INTEGER NOT NULL,       -- the period of filing time it covers
     end_us INTEGER NOT NULL,
-    state TEXT NOT NULL,             -- making (its files do not stand yet), open, sealing, sealed
+    state TEXT NOT NULL,             -- making (its files do not stand yet), open, sealing, sealed, unlisted
     owner INTEGER NOT NULL DEFAULT 0, -- 0: the recorder; else the process id of an import
     t0_us INTEGER, t1_us INTEGER,    -- first and last time in it, once sealed
-    calls INTEGER, sip_messages INTEGER, rtp_packets INTEGER, octets INTEGER
+    calls INTEGER, sip_messages INTEGER, rtp_packets INTEGER, octets INTEGER,
+    crc INTEGER                      -- of the columns before it; NULL: not computed
 );
 CREATE INDEX IF NOT EXISTS parts_time ON parts (t1_us);
 -- For each of 256 shards of the Call-ID space, the fingerprints of a part's calls, width octets each.
 CREATE TABLE IF NOT EXISTS call_filter (
-    shard INTEGER NOT NULL, part INTEGER NOT NULL, width INTEGER NOT NULL, prints BLOB NOT NULL,
+    shard INTEGER NOT NULL, part INTEGER NOT NULL, width INTEGER NOT NULL, prints BLOB NOT NULL, crc INTEGER,
     PRIMARY KEY (shard, part)
 ) WITHOUT ROWID;
+-- Whoever changes a row need not know its checksum: it is computed again before the next commit.
+CREATE TRIGGER IF NOT EXISTS parts_changed
+AFTER UPDATE OF path, start_us, end_us, state, owner, t0_us, t1_us, calls, sip_messages, rtp_packets, octets ON parts
+BEGIN UPDATE parts SET crc = NULL WHERE id = new.id; END;
 PRAGMA user_version = {VERSION};
 """
+_FROM_VERSION_1 = "ALTER TABLE parts ADD COLUMN crc INTEGER; ALTER TABLE call_filter ADD COLUMN crc INTEGER;"
 
 
 class Part(NamedTuple):
-    """One row of the catalog; times in microseconds, None while the part is open."""
+    """One row of the catalog; times in microseconds, None while the part is open.
+
+    A part is `unlisted` when nobody writes it and the filter does not know its calls: it is asked for every call.
+    """
 
     id: int
     path: str
@@ -60,6 +73,7 @@ class Part(NamedTuple):
 
 
 _COLUMNS = ", ".join(Part._fields)
+_COMPUTE_CRC = f"UPDATE parts SET crc = row_crc({_COLUMNS}) WHERE crc IS NULL"
 
 
 class Catalog:
@@ -77,15 +91,37 @@ class Catalog:
             self._db = sqlite3.connect(
                 f"{path.resolve().as_uri()}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False
             )
-            version = self._db.execute("PRAGMA user_version").fetchone()[0]
         except (sqlite3.Error, OSError) as error:
             raise StorageError("open", path, str(error)) from None
-        if version > VERSION:
+        try:
+            self._prepare(readonly=readonly)
+        except UNREADABLE as error:
             self._db.close()
-            raise NewerFormat("open", path, f"catalog version {version}; this sipflow reads {VERSION}")
-        if not readonly:
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.executescript(_SCHEMA)
+            raise StorageError("open", path, str(error)) from None
+        except StorageError:
+            self._db.close()
+            raise
+
+    def _prepare(self, *, readonly: bool) -> None:
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version > VERSION:
+            raise NewerFormat(
+                "open", self.root / CATALOG,
+                f"catalog version {version} was written by a later sipflow, this one reads {VERSION}; start that "
+                "one, or let `sipflow reindex` make the catalog anew",
+            )  # fmt: skip
+        # Version 1 had no checksums.
+        self._crc = "crc" if version == VERSION or not readonly else "NULL"
+        if readonly:
+            return
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.create_function("row_crc", -1, _crc_of, deterministic=True)
+        if version == 1:
+            self._db.executescript(f"BEGIN IMMEDIATE; {_FROM_VERSION_1} PRAGMA user_version = {VERSION}; COMMIT;")
+        self._db.executescript(_SCHEMA)
+        if version == 1:
+            self._db.execute("UPDATE call_filter SET crc = row_crc(shard, part, width, prints)")
+            self._db.execute(_COMPUTE_CRC)
 
     def close(self) -> None:
         """Close the database."""
@@ -96,8 +132,9 @@ class Catalog:
         try:
             self._db.execute("BEGIN IMMEDIATE")
             yield
+            self._db.execute(_COMPUTE_CRC)
             self._db.execute("COMMIT")
-        except sqlite3.Error as error:
+        except UNREADABLE as error:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise StorageError("write", self.root / CATALOG, str(error)) from None
@@ -110,8 +147,8 @@ class Catalog:
         """
         with self._transaction():
             row = self._db.execute(
-                f"SELECT {_COLUMNS} FROM parts WHERE start_us = ? AND end_us = ? "
-                "AND state IN ('making', 'open') AND owner = ?",
+                f"SELECT {_COLUMNS} FROM parts "
+                "WHERE start_us = ? AND end_us = ? AND state IN ('making', 'open') AND owner = ?",
                 [period.start_us, period.end_us, owner],
             ).fetchone()
             if row is not None:
@@ -134,16 +171,12 @@ class Catalog:
         with self._transaction():
             self._db.execute("UPDATE parts SET state = 'sealing' WHERE id = ?", [part.id])
 
-    def lost(self, part: Part) -> None:
-        """Forget a part whose files somebody removed."""
-        with self._transaction():
-            self._db.execute("DELETE FROM parts WHERE id = ?", [part.id])
-
     def _free_path(self, directory: Path) -> str:
         taken = {row[0] for row in self._db.execute("SELECT path FROM parts")}
         for number in range(10_000):
             path = directory if number == 0 else directory / f"{PART}{number:04d}"
-            if path.as_posix() not in taken and not (self.root / path / DATABASE).exists():
+            standing = any((self.root / path / name).exists() for name in (DATABASE, DATA))
+            if path.as_posix() not in taken and not standing:
                 return path.as_posix()
         raise StorageError("add part", self.root / directory, "10,000 parts of one period exist")
 
@@ -156,7 +189,8 @@ class Catalog:
         rows = []
         for shard, prints in shards.items():
             width = 2 if len(prints) <= _NARROW_MAX else 4
-            rows.append((shard, part.id, width, b"".join(full[:width] for full in prints)))
+            row = (shard, part.id, width, b"".join(full[:width] for full in prints))
+            rows.append((*row, _crc_of(*row)))
         with self._transaction():
             self._db.execute(
                 "UPDATE parts SET state = 'sealed', owner = 0, calls = ?, sip_messages = ?, rtp_packets = ?, "
@@ -164,70 +198,167 @@ class Catalog:
                 [*totals, part.id],
             )
             self._db.execute("DELETE FROM call_filter WHERE part = ?", [part.id])
-            self._db.executemany("INSERT INTO call_filter VALUES (?, ?, ?, ?)", rows)
+            self._db.executemany("INSERT INTO call_filter VALUES (?, ?, ?, ?, ?)", rows)
+
+    def unlisted(self, part: Part) -> None:
+        """Leave a part to readers alone: it is written no more, and asked for every call."""
+        with self._transaction():
+            self._db.execute("UPDATE parts SET state = 'unlisted', owner = 0 WHERE id = ?", [part.id])
+            self._db.execute("DELETE FROM call_filter WHERE part = ?", [part.id])
+
+    def reopen(self, part: Part) -> None:
+        """Give a part that is not sealed to the recorder."""
+        with self._transaction():
+            self._db.execute("UPDATE parts SET state = 'open', owner = 0 WHERE id = ?", [part.id])
+
+    def forget(self, part: Part) -> None:
+        """Take a part that is gone out of the catalog."""
+        with self._transaction():
+            self._db.execute("DELETE FROM call_filter WHERE part = ?", [part.id])
+            self._db.execute("DELETE FROM parts WHERE id = ?", [part.id])
 
     def parts(self) -> list[Part]:
         """List all parts, those with the newest packets first, open ones before all."""
-        return [
-            Part(*row)
-            for row in self._read(
-                f"SELECT {_COLUMNS} FROM parts WHERE state <> 'making' ORDER BY t1_us IS NOT NULL, t1_us DESC, id DESC"
-            )
-        ]
+        return self._parts("state <> 'making' ORDER BY t1_us IS NOT NULL, t1_us DESC, id DESC")
 
     def open_parts(self) -> list[Part]:
         """List the parts that still grow, or did when their process ended."""
-        return [
-            Part(*row)
-            for row in self._read(f"SELECT {_COLUMNS} FROM parts WHERE state IN ('open', 'sealing') ORDER BY id")
-        ]
+        return self._parts("state IN ('open', 'sealing') ORDER BY id")
+
+    def paths(self) -> set[str]:
+        """List the directories of all parts, those in the making too."""
+        return {row[0] for row in self._read("SELECT path FROM parts")}
 
     def parts_with(self, call_id: str) -> list[Part]:
-        """List the parts that may hold a call: all open ones, and the sealed ones whose filter knows it."""
+        """List the parts that may hold a call: those the filter does not know, and those whose filter knows it."""
         shard, full = _fingerprint(call_id)
-        hits = [
-            part
-            for part, width, prints in self._read("SELECT part, width, prints FROM call_filter WHERE shard = ?", shard)
-            if _holds(prints, full[:width])
-        ]
-        found = self.open_parts()
-        for start in range(0, len(hits), 500):
-            some = hits[start : start + 500]
-            marks = ", ".join("?" * len(some))
-            found += [Part(*row) for row in self._read(f"SELECT {_COLUMNS} FROM parts WHERE id IN ({marks})", *some)]
+        hits = []
+        with self._snapshot():
+            rows = self._read(f"SELECT shard, part, width, prints, {self._crc} FROM call_filter WHERE shard = ?", shard)
+            for row in rows:
+                _, part, width, prints = self._sound(row)
+                if _holds(prints, full[:width]):
+                    hits.append(part)
+            found = self._parts("state NOT IN ('making', 'sealed') ORDER BY id")
+            for start in range(0, len(hits), 500):
+                some = hits[start : start + 500]
+                marks = ", ".join("?" * len(some))
+                named = self._parts(f"id IN ({marks}) AND state = 'sealed'", *some)
+                if len(named) < len(some):
+                    raise StorageError("read", self.root / CATALOG, "its filter names parts that it does not list")
+                found += named
         return found
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[None]:
+        self._read("BEGIN")
+        try:
+            yield
+        finally:
+            self._read("ROLLBACK")
+
+    def missing_calls(self, part: Part, call_ids: Iterable[str]) -> list[str]:
+        """Name the calls that the filter of a sealed part does not know."""
+        filters = {}
+        for row in self._read(
+            f"SELECT shard, part, width, prints, {self._crc} FROM call_filter WHERE part = ?", part.id
+        ):
+            shard, _, width, prints = self._sound(row)
+            filters[shard] = (width, prints)
+        missing = []
+        for call_id in call_ids:
+            shard, full = _fingerprint(call_id)
+            width, prints = filters.get(shard, (2, b""))
+            if not _holds(prints, full[:width]):
+                missing.append(call_id)
+        return missing
+
+    def version(self) -> int:
+        """Give a number that changes when another process commits."""
+        found: int = self._read("PRAGMA data_version")[0][0]
+        return found
+
+    def audit(self) -> str:
+        """Tell in a sentence what is wrong inside the catalog, having read all of it; empty when nothing is."""
+        known: dict[int, int] = {}
+        try:
+            broken: str = self._read("PRAGMA integrity_check(1)")[0][0]
+            if broken != "ok":
+                return broken.replace("\n", " ")
+            with self._snapshot():
+                due = [part for part in self.parts() if part.state == "sealed"]
+                last = (-1, -1)
+                while rows := self._read(
+                    f"SELECT shard, part, width, prints, {self._crc} FROM call_filter "
+                    "WHERE (shard, part) > (?, ?) ORDER BY shard, part LIMIT 1000", *last
+                ):  # fmt: skip
+                    for row in rows:
+                        shard, part, width, prints = self._sound(row)
+                        known[part] = known.get(part, 0) + len(prints) // width
+                        last = (shard, part)
+        except StorageError as error:
+            return error.hint
+        short = [part.path for part in due if known.get(part.id, 0) < (part.calls or 0)]
+        return f"the filter lacks calls of {', '.join(short[:3])}" if short else ""
+
+    def _parts(self, where: str, *values: object) -> list[Part]:
+        rows = self._read(f"SELECT {_COLUMNS}, {self._crc} FROM parts WHERE {where}", *values)
+        try:
+            return msgspec.convert([self._sound(row) for row in rows], list[Part])
+        except msgspec.ValidationError as error:
+            raise StorageError("read", self.root / CATALOG, f"a row of it makes no sense: {error}") from None
+
+    def _sound(self, row: Any) -> Any:
+        """Give the columns of a row without its checksum, which must hold where there is one."""
+        *columns, crc = row
+        if crc is not None and _crc_of(*columns) != crc:
+            raise StorageError("read", self.root / CATALOG, "the checksum of a row does not hold")
+        return columns
 
     def _read(self, statement: str, *values: object) -> list[Any]:
         try:
             return self._db.execute(statement, values).fetchall()
-        except sqlite3.Error as error:
+        except UNREADABLE as error:
             raise StorageError("read", self.root / CATALOG, str(error)) from None
 
     def reconcile(self) -> list[Path]:
         """Add buckets found on disk that the catalog does not know; gives their paths relative to the root.
 
-        They are added as open: sealing them reads their calls and completes the row.
+        A sealed one is added as unlisted, any other as open.
         """
-        known = {row[0] for row in self._read("SELECT path FROM parts")}
-        added = []
-        for path in find_buckets(self.root):
-            if path.as_posix() in known:
-                continue
-            period = period_at(path)
-            with self._transaction():
+        known = self.paths()
+        added = [path for path in find_buckets(self.root, DATABASE, DATA) if path.as_posix() not in known]
+        with self._transaction():
+            for path in added:
+                period = period_at(path)
                 self._db.execute(
-                    "INSERT INTO parts (path, start_us, end_us, state) VALUES (?, ?, ?, 'open')",
-                    [path.as_posix(), period.start_us, period.end_us],
+                    "INSERT INTO parts (path, start_us, end_us, state) VALUES (?, ?, ?, ?)",
+                    [path.as_posix(), *period, "unlisted" if is_sealed(self.root / path) else "open"],
                 )
-            added.append(path)
         return added
+
+
+def is_sealed(directory: Path) -> bool:
+    """Tell whether the bucket in a directory is sealed: its data is read-only then. False when there is none."""
+    try:
+        return (directory / DATA).stat().st_mode & 0o200 == 0
+    except OSError:
+        return False
 
 
 def found_part(root: Path, path: Path) -> Part:
     """Describe a bucket that no catalog lists; read-only files are those of a sealed one."""
-    sealed = (root / path / DATABASE).stat().st_mode & 0o200 == 0
-    state, (start_us, end_us) = "sealed" if sealed else "open", period_at(path)
+    state, (start_us, end_us) = "sealed" if is_sealed(root / path) else "open", period_at(path)
     return Part(0, path.as_posix(), start_us, end_us, state, 0, None, None, None, None, None, None)
+
+
+def _crc_of(*columns: object) -> int:
+    """Compute the checksum of a row: CRC-32C of its columns, as UTF-8 text and blobs as they are, each ended by 0."""
+    crc = 0
+    for column in columns:
+        octets = column if isinstance(column, bytes) else b"" if column is None else str(column).encode()
+        crc = crc32c(octets + b"\0", crc)
+    return crc
 
 
 def _fingerprint(call_id: str) -> tuple[int, bytes]:
