@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from contextlib import ExitStack
 from types import FrameType
 
@@ -18,7 +19,7 @@ from sipflow.config import Address, Settings
 from sipflow.errors import ConfigError
 from sipflow.orders import ReaderOrders
 from sipflow.storage.layout import Subdirs
-from sipflow.storage.store import MIB, RootLock, Store, close_pool, open_pool, sweep_orphans
+from sipflow.storage.store import MIB, RootLock, Store, close_pool, open_pool, pool_path, sweep_orphans
 from sipflow.thread import NamedThread
 from sipflow.version import __version__
 from sipflow.web.status import OpenBucket, PoolState, RecorderNote
@@ -27,6 +28,7 @@ LOG = logging.getLogger("sipflow.recorder")
 
 _BEAT_SECONDS = 0.5
 _READER_PATIENCE_SECONDS = 5.0
+_ORPHAN_PATIENCE_SECONDS = 5.0
 # A receive buffer below this loses packets at a few hundred thousand a second (docs/DESIGN.md).
 _BUFFER_WANTED_PART = 0.9
 
@@ -78,7 +80,9 @@ class Recorder:
                 undo.callback(sock.close)
             if len(sockets) > LEDGERS:
                 raise ConfigError("receivers", len(sockets), f"addresses times receivers up to {LEDGERS}")
-            self._http = bind_http(settings.http)
+            # A killed recorder leaves its pool, and its reader holds the port until it has seen that it is alone.
+            orphaned = pool_path(settings.root) is not None
+            self._http = bind_http(settings.http, _ORPHAN_PATIENCE_SECONDS if orphaned else 0.0)
             undo.callback(self._http.close)
             self._set_buffers(sockets)
             sweep_orphans()
@@ -255,13 +259,23 @@ def bind_udp(address: Address, receivers: int) -> list[socket.socket]:
     ]
 
 
-def bind_http(address: Address) -> socket.socket:
-    """Bind and listen for HTTP. The recorder owns the port, so that it outlives a reader. Raises ConfigError."""
-    sock = _bound(
-        socket.AF_INET6 if ":" in address.host else socket.AF_INET, socket.SOCK_STREAM, "--http", address, reuse=True
-    )
-    sock.listen(512)
-    return sock
+def bind_http(address: Address, patience_seconds: float = 0.0) -> socket.socket:
+    """Bind and listen for HTTP, waiting so long for the port. The recorder owns it, so that it outlives a reader.
+
+    Raises ConfigError.
+    """
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    until = time.monotonic() + patience_seconds
+    while True:
+        try:
+            sock = _bound(family, socket.SOCK_STREAM, "--http", address, reuse=True)
+        except ConfigError:
+            if time.monotonic() >= until:
+                raise
+            time.sleep(0.05)
+            continue
+        sock.listen(512)
+        return sock
 
 
 def _bound(

@@ -1,0 +1,36 @@
+"""The end of every scenario: the server is stopped in order, and all it stored is compared with what was sent."""
+
+from collections.abc import Sequence
+
+from sipflow.load.call import Call
+from soak.traffic import Traffic
+from soak.truth import Comparison, compare, index_faults, reindex_faults
+from soak.victim import Victim
+
+
+def settle(victim: Victim) -> None:
+    """Stop the server with SIGTERM; it must write everything and end with status 0."""
+    status = victim.stop()
+    victim.ended()
+    assert status == 0, f"status {status}:\n{victim.said()}"
+
+
+def judge(victim: Victim, *traffics: Traffic, lossless: bool = True) -> Comparison:
+    """Compare the root of a stopped server with what was sent, packet by packet, and every index with its data.
+
+    Nothing may be stored twice, under another call or with other octets; `lossless` also asks that everything that was
+    taken is there.
+    """
+    calls: Sequence[Call] = [call for traffic in traffics for call in traffic.calls()]
+    found = compare(victim.root, calls, sip_only=any(traffic.sip_only for traffic in traffics))
+    lost = found.lost(victim.lives) if lossless else 0
+    said = (found.twice, found.foreign, found.damaged, lost, found.faults)
+    assert said == (0, 0, 0, 0, []), f"twice, foreign, damaged, lost: {said}"
+    assert index_faults(victim.root) == []
+    assert reindex_faults(victim.root, victim.root.with_name("reindexed")) == []
+    return found
+
+
+def taken_in(victim: Victim) -> int:
+    """Sum what all lives took."""
+    return sum(life.taken for life in victim.lives)
