@@ -210,7 +210,6 @@ class Recorder:
 
     def _note(self) -> RecorderNote:
         done = self._store.committed
-        disk = os.statvfs(self._settings.root)
         faults = [listener.fault for listener in self._listeners if listener.fault]
         faults += [
             f"thread {listener.thread.name} died"
@@ -224,6 +223,12 @@ class Recorder:
             faults.append("the pool has no room for RTP: raise pool_mb, or find out why the disk is slow")
         if free_sip == 0:
             faults.append("the pool has no room for SIP: raise pool_mb, or find out why the disk is slow")
+        disk_free = disk_total = 0
+        try:
+            disk = os.statvfs(self._settings.root)
+            disk_free, disk_total = disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
+        except OSError as error:
+            faults.append(f"the data root is gone or cannot be reached: {error.strerror}")
         return RecorderNote(
             version=__version__,
             pid=os.getpid(),
@@ -240,8 +245,8 @@ class Recorder:
             pool=PoolState(streams + sip, free_streams + free_sip, self._store.pool.queued()),
             faults=faults,
             open_buckets=[OpenBucket(path) for path in self._store.open_buckets()],
-            disk_free=disk.f_bavail * disk.f_frsize,
-            disk_total=disk.f_blocks * disk.f_frsize,
+            disk_free=disk_free,
+            disk_total=disk_total,
         )
 
 

@@ -77,14 +77,12 @@ class Traffic(threading.Thread):
         self.quit()
 
 
-def burst(victim: Victim, *, start_us: int, first: int = 0, sip_only: bool = False) -> Traffic:
+def burst(victim: Victim, *, start_us: int, first: int = 0, seconds: float = 30.0) -> Traffic:
     """Send ten calls at once and wait until the server has stored every packet of them."""
     before = victim.stored()
-    with Traffic(
-        victim.udp, calls=10, seconds=4, talk=3, start_us=start_us, first=first, sip_only=sip_only, speed=None
-    ) as traffic:
+    with Traffic(victim.udp, calls=10, seconds=4, talk=3, start_us=start_us, first=first, speed=None) as traffic:
         traffic.join()
-    victim.until(lambda: victim.stored() >= before + traffic.sent, f"stored {traffic.sent} more than {before}")
+    victim.until(lambda: victim.stored() >= before + traffic.sent, f"storing all {traffic.sent} packets", seconds)
     return traffic
 
 

@@ -10,8 +10,9 @@ from soak.victim import Victim
 
 def settle(victim: Victim) -> None:
     """Stop the server with SIGTERM; it must write everything and end with status 0."""
+    dropped = victim.metric("sipflow_items_dropped_total")
     status = victim.stop()
-    victim.ended()
+    victim.ended(dropped=dropped)
     assert status == 0, f"status {status}:\n{victim.said()}"
 
 

@@ -129,10 +129,11 @@ class Victim:
             self.process.send_signal(signal.SIGKILL)
         return self.ended()
 
-    def ended(self, seconds: float = 30.0) -> Life:
-        """Wait for the server to end, and read what its pool counted."""
+    def ended(self, seconds: float = 30.0, dropped: int = 0) -> Life:
+        """Wait for the server to end, and read what its pool counted; `dropped` is for one that leaves no pool."""
         self.process.wait(seconds)
-        life = Life(self._began_us, now_us(), *self._counts())
+        taken, dropped_too, kernel_drops = self._counts()
+        life = Life(self._began_us, now_us(), taken, dropped + dropped_too, kernel_drops)
         self.lives.append(life)
         return life
 

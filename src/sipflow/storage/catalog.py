@@ -84,8 +84,12 @@ class Catalog:
             self._db.close()
             raise NewerFormat("open", path, f"catalog version {version}; this sipflow reads {VERSION}")
         if not readonly:
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.executescript(_SCHEMA)
+            try:
+                self._db.execute("PRAGMA journal_mode = WAL")
+                self._db.executescript(_SCHEMA)
+            except sqlite3.Error as error:
+                self._db.close()
+                raise StorageError("open", path, str(error)) from None
 
     def close(self) -> None:
         """Close the database."""
