@@ -14,7 +14,7 @@ from types import FrameType
 import msgspec
 
 from sipflow._fast import LEDGERS, Intake, Receiver, receive_buffer
-from sipflow.clock import SECOND_US, now_us
+from sipflow.clock import SECOND_US, monotonic_us, now_us
 from sipflow.config import Address, Settings
 from sipflow.errors import ConfigError
 from sipflow.orders import ReaderOrders
@@ -233,7 +233,7 @@ class Recorder:
             version=__version__,
             pid=os.getpid(),
             started_us=self._started_us,
-            heartbeat_us=now_us(),
+            heartbeat_us=monotonic_us(),
             listening=self.listening,
             stored_sip=done.sip_messages,
             stored_rtp=done.rtp_packets,

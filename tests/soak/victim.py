@@ -93,6 +93,11 @@ class Victim:
         """Ask the server."""
         return self._client.get(path, params=parameters or None)
 
+    def udp_send(self, datagram: bytes) -> None:
+        """Send a datagram to the server."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.sendto(datagram, self.udp)
+
     def healthy(self) -> bool:
         """Tell whether /health is green."""
         return self.get("/health").status_code == 200

@@ -3,7 +3,8 @@
 import base64
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -64,16 +65,22 @@ class History:
             self._catalog = Catalog(self._root, readonly=True)
         return self._catalog
 
+    @contextmanager
+    def _question(self) -> Iterator[None]:
+        """Hold the history for one question. Open parts are let go after it: no bucket is sealed while read."""
+        with self._lock:
+            try:
+                yield
+            finally:
+                for key in [key for key in self._parts if not key[1]]:
+                    self._parts.pop(key).close()
+
     def _part(self, part: Part) -> OpenPart:
         key = (part.path, part.sealed)
         opened = self._parts.get(key)
         if opened is None:
             opened = OpenPart(self._root, part.path, sealed=part.sealed)
             self._parts[key] = opened
-            # A part opened while it grew must not be kept under that name once it is sealed.
-            stale = self._parts.pop((part.path, not part.sealed), None)
-            if stale is not None:
-                stale.close()
             while len(self._parts) > _OPEN_PARTS:
                 self._parts.popitem(last=False)[1].close()
         self._parts.move_to_end(key)
@@ -106,7 +113,7 @@ class History:
 
     def flow(self, call_id: str, window: Window = ALWAYS) -> Flow:
         """Give the SIP messages of a call, by capture time; none when it is unknown. Raises StorageError."""
-        with self._lock:
+        with self._question():
             # Pool first, buckets second: what is committed in between is then seen twice and told apart by its chunk.
             live = self._live.messages(call_id, window)
             faults: list[Fault] = []
@@ -124,7 +131,7 @@ class History:
 
     def media(self, call_id: str, window: Window = ALWAYS) -> MediaParts:
         """Give the media of a call, chunk by chunk; none when it has none. Raises StorageError."""
-        with self._lock:
+        with self._question():
             live = self._live.chunks(call_id, window)
             faults: list[Fault] = []
             found: list[Chunk] = []
@@ -141,7 +148,7 @@ class History:
 
     def call(self, call_id: str) -> CallSummary:
         """Sum a call up. Raises CallUnknown, StorageError."""
-        with self._lock:
+        with self._question():
             faults: list[Fault] = []
             listed = self._whole_call(call_id, faults, self._live.messages(call_id, ALWAYS))
         if listed is None:
@@ -165,7 +172,7 @@ class History:
     def calls(self, criteria: Criteria) -> CallPage:
         """List calls, newest first; a call is listed once, where it began. Raises BadQuery, StorageError."""
         before = _read_cursor(criteria.after)
-        with self._lock:
+        with self._question():
             faults: list[Fault] = []
             spoken: dict[str, list[tuple[int, Message]]] = {}
             for chunk, message in self._live.messages(None, ALWAYS):
