@@ -17,7 +17,7 @@ from soak import tally
 from soak.faults import Faults, Op
 from soak.test_kill import all_sealed
 from soak.traffic import Traffic, burst
-from soak.truth import index_faults, reindex_faults
+from soak.truth import compare, index_faults
 from soak.verdict import judge, settle, taken_in
 from soak.victim import Victim
 
@@ -77,8 +77,7 @@ def test_every_capture_time_is_kept_and_found(victim: Victim) -> None:
         packets = sorted(t % 2**64 for chunk in media.chunks for t in chunk.rows["time_us"].tolist())
         assert packets == sorted(times * 2), call_id
     history.close()
-    assert index_faults(victim.root) == []
-    assert reindex_faults(victim.root, victim.root.with_name("reindexed")) == []
+    assert index_faults(victim.root, compare(victim.root, []).calls) == []
     tally.tell("capture-times", f"{len(near | far)} calls with {sent} packets, all found, 0 lost")
 
 
@@ -88,11 +87,11 @@ def _listed(victim: Victim, since_us: int, until_us: int) -> set[str]:
 
 
 def test_leaps_of_the_machine_clock_lose_nothing(victim: Victim, faults: Faults, long: bool) -> None:
-    leaps = [3 * HOUR_US, 0, -3 * HOUR_US, 10 * YEAR_US, -10 * YEAR_US, 0] * (10 if long else 1)
+    leaps = [3 * HOUR_US, -3 * HOUR_US, 10 * YEAR_US, -10 * YEAR_US, 0] * (10 if long else 1)
     victim.start()
     with Traffic(victim.udp, calls=60, seconds=5 * len(leaps) + 10) as traffic:
         for leap_us in leaps:
-            time.sleep(1.5)
+            time.sleep(1)
             faults.leap(leap_us)
             victim.until(victim.healthy, f"healthy after a leap to {leap_us // SECOND_US:+d} s")
             assert victim.metric("sipflow_heartbeat_age_seconds") <= 2
@@ -104,7 +103,9 @@ def test_leaps_of_the_machine_clock_lose_nothing(victim: Victim, faults: Faults,
     assert found.stored == taken_in(victim) >= sent
     buckets = len(list(find_buckets(victim.root)))
     assert buckets <= 3 * len(leaps) + 2, "a bucket is sealed again and again"
-    tally.tell("clock-leaps", f"{len(leaps)} leaps, {found.stored:,} records taken and stored, {buckets} buckets, 0 lost")
+    tally.tell(
+        "clock-leaps", f"{len(leaps)} leaps, {found.stored:,} records taken and stored, {buckets} buckets, 0 lost"
+    )
 
 
 def test_a_leap_of_the_clock_hides_no_dead_recorder(victim: Victim, faults: Faults) -> None:

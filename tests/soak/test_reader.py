@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import httpx
+
 from sipflow.clock import SECOND_US, now_us
 from soak import tally
 from soak.traffic import Traffic

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Self
 
@@ -26,15 +27,23 @@ class Traffic(threading.Thread):
     Plans that are compared together need numbers of their own: `first` is that of the first call.
     """
 
-    def __init__(self, dest: tuple[str, int], *, calls: int, seconds: float, start_us: int | None = None,
-                 talk: float = 8.0, first: int = 0, sip_only: bool = False, speed: float | None = 1.0) -> None:  # fmt: skip
+    def __init__(
+        self,
+        dest: tuple[str, int],
+        *,
+        calls: int,
+        seconds: float,
+        start_us: int | None = None,
+        talk: float = 8.0,
+        first: int = 0,
+        speed: float | None = 1.0,
+    ) -> None:
         """Plan; `start` begins to send."""
         super().__init__(name="traffic", daemon=True)
         self._dest = dest
         self.start_us = now_us() if start_us is None else start_us
         self._schedule = Schedule(7, ORDERLY, self.start_us, int(seconds * SECOND_US), int(talk * SECOND_US), calls)
         self._first = first
-        self.sip_only = sip_only
         self._speed = speed
         self._quit = threading.Event()
         self.report: Report | None = None
@@ -42,10 +51,8 @@ class Traffic(threading.Thread):
 
     def run(self) -> None:
         """Send until all calls have ended or `quit`."""
-        try:
-            play(self._numbered(), self._dest, Sending(speed=self._speed, sip_only=self.sip_only), self._progress)
-        except _Quit:
-            pass
+        with suppress(_Quit):
+            play(self._numbered(), self._dest, Sending(speed=self._speed), self._progress)
 
     def _progress(self, report: Report, clock_us: int) -> None:
         self.report, self.clock_us = report, clock_us

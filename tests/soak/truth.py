@@ -5,7 +5,7 @@ import sqlite3
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,13 +26,17 @@ UNCOUNTED = 512
 # A datagram of the load harness holds at most so many packets: the kernel drops all of them together.
 _PER_DATAGRAM = 8
 
+# SIP messages and RTP packets of a call, and a sum over their octets and times.
+Held = tuple[int, int, int]
 _Place = tuple[str, int | None, int | None]  # Call-ID, leg, SSRC; a call's signalling has neither
 _Seen = tuple[int, int]  # capture time, hash of the octets
 
 
 @dataclass
 class Comparison:
-    """Stored packets against those sent. `missing` are capture times of packets sent and not stored; `faults` sentences."""
+    """Stored packets against those sent: `missing` are capture times of packets sent and not stored, `calls` what the
+    blocks hold of each call, `faults` sentences.
+    """
 
     stored: int = 0
     twice: int = 0
@@ -42,6 +46,7 @@ class Comparison:
     captured: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     arrived: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     faults: list[str] = field(default_factory=list)
+    calls: dict[str, Held] = field(default_factory=dict)
 
     def lost(self, lives: Sequence[Life]) -> int:
         """Count packets that a life must have taken and that are not stored; says which life in `faults`.
@@ -67,26 +72,13 @@ class Comparison:
         return lost
 
 
-def compare(root: Path, calls: Iterable[Call], *, sip_only: bool = False) -> Comparison:
+def compare(root: Path, calls: Iterable[Call]) -> Comparison:
     """Read every block under `root` and look every packet up among those of `calls`."""
-    stored: dict[_Place, list[_Seen]] = {}
     result = Comparison()
-    captured: list[int] = []
-    arrived: list[int] = []
-    for found in blocks(root):
-        if isinstance(found, Damage):
-            result.damaged += 1
-            result.faults.append(f"{found.what} ({found.length} octets at {found.offset})")
-            continue
-        for place, time_us, arrival_us, octets in _packets(found):
-            stored.setdefault(place, []).append((time_us, hash(octets)))
-            captured.append(time_us)
-            arrived.append(arrival_us)
-    result.stored = len(captured)
-    result.captured, result.arrived = np.array(captured, np.int64), np.array(arrived, np.int64)
+    stored = _read(root, result)
     missing: list[int] = []
     for call in calls:
-        for place, sent in _sent(call, sip_only=sip_only):
+        for place, sent in _sent(call):
             here = Counter(stored.pop(place, ()))
             missing += [time_us for time_us, _ in (sent - here).elements()]
             for seen, count in (here - sent).items():
@@ -99,7 +91,31 @@ def compare(root: Path, calls: Iterable[Call], *, sip_only: bool = False) -> Com
     return result
 
 
-def blocks(root: Path) -> Iterator[Block | Damage]:
+def _read(root: Path, result: Comparison) -> dict[_Place, list[_Seen]]:
+    stored: dict[_Place, list[_Seen]] = {}
+    captured: list[int] = []
+    arrived: list[int] = []
+    for found in _blocks(root):
+        if isinstance(found, Damage):
+            result.damaged += 1
+            result.faults.append(f"{found.what} ({found.length} octets at {found.offset})")
+            continue
+        for place, time_us, arrival_us, octets in _packets(found):
+            stored.setdefault(place, []).append((time_us, hash(octets)))
+            captured.append(time_us)
+            arrived.append(arrival_us)
+    result.stored = len(captured)
+    result.captured, result.arrived = np.array(captured, np.int64), np.array(arrived, np.int64)
+    for (call_id, leg, _), seen in stored.items():
+        sip, rtp, total = result.calls.get(call_id, (0, 0, 0))
+        for one in seen:
+            total ^= hash(one)
+        sip, rtp = (sip + len(seen), rtp) if leg is None else (sip, rtp + len(seen))
+        result.calls[call_id] = (sip, rtp, total)
+    return stored
+
+
+def _blocks(root: Path) -> Iterator[Block | Damage]:
     """Walk every data.raw under a root."""
     for bucket in find_buckets(root, DATA):
         yield from iter_blocks(root / bucket / DATA)
@@ -117,18 +133,23 @@ def _packets(block: Block) -> Iterator[tuple[_Place, int, int, bytes]]:
         yield place, time_us, arrival_us, chunk.data[offset : offset + length]
 
 
-def _sent(call: Call, *, sip_only: bool) -> Iterator[tuple[_Place, Counter[_Seen]]]:
+def _sent(call: Call) -> Iterator[tuple[_Place, Counter[_Seen]]]:
     script = call.script()
     yield (call.call_id, None, None), Counter((packet.time_us, hash(packet.payload)) for packet in script.messages)
-    if not sip_only:
-        bank = VoiceBank.make(call.seed)
-        for stream in script.streams:
-            packets = stream.talker(bank).packets()
-            yield (call.call_id, stream.leg, stream.ssrc), Counter((time_us, hash(octets)) for time_us, octets in packets)
+    bank = VoiceBank.make(call.seed)
+    for stream in script.streams:
+        packets = stream.talker(bank).packets()
+        yield (
+            (call.call_id, stream.leg, stream.ssrc),
+            Counter((time_us, hash(octets)) for time_us, octets in packets),
+        )
 
 
-def index_faults(root: Path) -> list[str]:
-    """Hold every index under a root against its data: SQLite's own check, and the answers against the blocks."""
+def index_faults(root: Path, truth: Mapping[str, Held]) -> list[str]:
+    """Hold every index under a root against its data: SQLite's own check, and every answer against the blocks.
+
+    The answers are asked for once more after `sipflow reindex` in a copy. `truth` says what the blocks hold of each call.
+    """
     faults = []
     for database in [root / CATALOG, *(root / bucket / DATABASE for bucket in find_buckets(root))]:
         index = sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)
@@ -140,60 +161,43 @@ def index_faults(root: Path) -> list[str]:
             index.close()
         if said != [("ok",)]:
             faults.append(f"{database}: {said[:3]}")
-    truth = _counted(root)
-    answered = _answered(root, truth)
-    faults += [f"{call}: stored {truth[call]}, answered {answered[call]}" for call in truth if truth[call] != answered[call]]
+    copy = root.with_name("reindexed")
+    shutil.copytree(root, copy, symlinks=True, ignore=shutil.ignore_patterns(".pool", ".lock"))
+    try:
+        command = [sys.executable, "-m", "sipflow", "reindex", "--dir", str(copy)]
+        run = subprocess.run(command, capture_output=True, text=True, check=False)
+        if run.returncode != 0:
+            faults.append(f"reindex: status {run.returncode}: {run.stdout[-500:]}{run.stderr[-500:]}")
+        for what, place in (("answered", root), ("answered after reindex", copy)):
+            answers = _answered(place, truth)
+            faults += [
+                f"{call}: stored {truth[call]}, {what} {answers[call]}"
+                for call in truth
+                if truth[call] != answers[call]
+            ]
+    finally:
+        shutil.rmtree(copy)
     return faults[:20]
 
 
-def reindex_faults(root: Path, copy: Path) -> list[str]:
-    """Rebuild every index in a copy of the root by `sipflow reindex`, and compare the answers of both."""
-    shutil.copytree(root, copy, symlinks=True, ignore=shutil.ignore_patterns(".pool", ".lock"))
-    try:
-        run = subprocess.run(
-            [sys.executable, "-m", "sipflow", "reindex", "--dir", str(copy)], capture_output=True, text=True, check=False
-        )
-        if run.returncode != 0:
-            return [f"reindex: status {run.returncode}: {run.stdout[-500:]}{run.stderr[-500:]}"]
-        truth = _counted(root)
-        before, after = _answered(root, truth), _answered(copy, truth)
-        return [f"{call}: {before[call]}, reindexed {after[call]}" for call in truth if before[call] != after[call]][:20]
-    finally:
-        shutil.rmtree(copy)
-
-
-def _counted(root: Path) -> dict[str, tuple[int, int, int]]:
-    """Count messages and packets of each call from the blocks alone, with a sum over their octets."""
-    counted: dict[str, list[int]] = {}
-    for found in blocks(root):
-        if isinstance(found, Block):
-            for (call_id, leg, _), time_us, _, octets in _packets(found):
-                one = counted.setdefault(call_id, [0, 0, 0])
-                one[leg is not None] += 1
-                one[2] ^= hash((time_us, octets))
-    return {call_id: (sip, rtp, total) for call_id, (sip, rtp, total) in counted.items()}
-
-
-def _answered(root: Path, call_ids: Iterable[str]) -> dict[str, tuple[int, int, int]]:
-    """Ask the history for each call what `_counted` counts."""
+def _answered(root: Path, call_ids: Iterable[str]) -> dict[str, Held]:
+    """Ask the history what it has of each call; a sum of -1 tells that its answers disagree."""
     answered = {}
     history = History.open(root)
     try:
         for call_id in call_ids:
-            flow, media = history.flow(call_id), history.media(call_id)
-            total = 0
+            flow, media, known = history.flow(call_id), history.media(call_id), history.call(call_id)
+            total = packets = 0
             for message in flow.messages:
-                total ^= hash((message.time_us, message.payload))
-            packets = 0
+                total ^= hash((message.time_us, hash(message.payload)))
             for chunk in media.chunks:
                 columns = (chunk.rows[name].tolist() for name in ("time_us", "offset", "length"))
                 for time_us, offset, length in zip(*columns, strict=True):
-                    total ^= hash((time_us, chunk.data[offset : offset + length]))
+                    total ^= hash((time_us, hash(chunk.data[offset : offset + length])))
                     packets += 1
-            known = history.call(call_id)
-            counts = (known.sip_messages, known.rtp_packets)
-            found = (len(flow.messages), packets)
-            answered[call_id] = (*found, total) if counts == found and not flow.faults + media.faults else (*counts, -1)
+            agreed = (known.sip_messages, known.rtp_packets) == (len(flow.messages), packets)
+            sound = agreed and not flow.faults and not media.faults
+            answered[call_id] = (len(flow.messages), packets, total if sound else -1)
     finally:
         history.close()
     return answered

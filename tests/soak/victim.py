@@ -46,8 +46,8 @@ class Victim:
         self.log = root.parent / f"{root.name}.log"
         self.faults = faults
         self.lives: list[Life] = []
-        self._command = [sys.executable, "-m", "sipflow.server", "--udp", f"127.0.0.1:{self.udp[1]}", "--http",
-                         f"127.0.0.1:{self.http}", "--dir", str(root), "--pool-mb", str(pool_mb), *arguments]  # fmt: skip
+        places = ["--udp", f"127.0.0.1:{self.udp[1]}", "--http", f"127.0.0.1:{self.http}", "--dir", str(root)]
+        self._command = [sys.executable, "-m", "sipflow.server", *places, "--pool-mb", str(pool_mb), *arguments]
         self._process: subprocess.Popen[bytes] | None = None
         self._client = httpx.Client(base_url=self.url, timeout=10)
         self._began_us = 0
