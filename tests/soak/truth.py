@@ -34,19 +34,27 @@ _Seen = tuple[int, int]  # capture time, hash of the octets
 
 @dataclass
 class Comparison:
-    """Stored packets against those sent: `missing` are capture times of packets sent and not stored, `calls` what the
-    blocks hold of each call, `faults` sentences.
+    """Stored packets against those sent: `calls` is what the blocks hold of each call, `faults` are sentences.
+
+    `captured` and `arrived` are times of stored packets and `plan` the plan they come from; `missing` are capture times
+    of packets that were sent and are not stored, by plan.
     """
 
     stored: int = 0
     twice: int = 0
     foreign: int = 0
     damaged: int = 0
-    missing: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    missing: list[NDArray[np.int64]] = field(default_factory=list)
+    plan: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     captured: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     arrived: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     faults: list[str] = field(default_factory=list)
     calls: dict[str, Held] = field(default_factory=dict)
+
+    @property
+    def unstored(self) -> int:
+        """Count packets that were sent and are not stored."""
+        return sum(missing.size for missing in self.missing)
 
     def lost(self, lives: Sequence[Life]) -> int:
         """Count packets that a life must have taken and that are not stored; says which life in `faults`.
@@ -59,10 +67,7 @@ class Comparison:
             own = (self.arrived >= life.began_us) & (self.arrived <= life.ended_us)
             stored = int(own.sum())
             excuse = life.dropped + life.kernel_drops * _PER_DATAGRAM
-            holes = 0
-            if stored:
-                low, high = self.captured[own].min() + _TICK_US, self.captured[own].max() - _TICK_US
-                holes = int(((self.missing > low) & (self.missing < high)).sum())
+            holes = sum(self._holes(number, own) for number in range(len(self.missing)))
             short = max(life.taken - stored, holes - excuse, 0)
             if short:
                 self.faults.append(f"life {number}: {short} lost: took {life.taken}, {stored} stored, {holes} holes")
@@ -71,30 +76,38 @@ class Comparison:
             lost += short
         return lost
 
+    def _holes(self, plan: int, own: NDArray[np.bool_]) -> int:
+        captured, missing = self.captured[own & (self.plan == plan)], self.missing[plan]
+        if not captured.size:
+            return 0
+        return int(((missing > captured.min() + _TICK_US) & (missing < captured.max() - _TICK_US)).sum())
 
-def compare(root: Path, calls: Iterable[Call]) -> Comparison:
-    """Read every block under `root` and look every packet up among those of `calls`."""
+
+def compare(root: Path, *plans: Sequence[Call]) -> Comparison:
+    """Read every block under `root` and look every packet up among those of the planned calls."""
     result = Comparison()
-    stored = _read(root, result)
-    missing: list[int] = []
-    for call in calls:
-        for place, sent in _sent(call):
-            here = Counter(stored.pop(place, ()))
-            missing += [time_us for time_us, _ in (sent - here).elements()]
-            for seen, count in (here - sent).items():
-                result.twice += count if seen in sent else 0
-                result.foreign += count if seen not in sent else 0
-    result.missing = np.array(missing, np.int64)
+    stored = _read(root, {call.call_id: number for number, plan in enumerate(plans) for call in plan}, result)
+    for plan in plans:
+        missing: list[int] = []
+        for call in plan:
+            for place, sent in _sent(call):
+                here = Counter(stored.pop(place, ()))
+                missing += [time_us for time_us, _ in (sent - here).elements()]
+                for seen, count in (here - sent).items():
+                    result.twice += count if seen in sent else 0
+                    result.foreign += count if seen not in sent else 0
+        result.missing.append(np.array(missing, np.int64))
     for place, strangers in stored.items():
         result.foreign += len(strangers)
         result.faults.append(f"stored, never sent: {len(strangers)} packets of {place}")
     return result
 
 
-def _read(root: Path, result: Comparison) -> dict[_Place, list[_Seen]]:
+def _read(root: Path, plan_of: Mapping[str, int], result: Comparison) -> dict[_Place, list[_Seen]]:
     stored: dict[_Place, list[_Seen]] = {}
     captured: list[int] = []
     arrived: list[int] = []
+    plans: list[int] = []
     for found in _blocks(root):
         if isinstance(found, Damage):
             result.damaged += 1
@@ -104,7 +117,9 @@ def _read(root: Path, result: Comparison) -> dict[_Place, list[_Seen]]:
             stored.setdefault(place, []).append((time_us, hash(octets)))
             captured.append(time_us)
             arrived.append(arrival_us)
+            plans.append(plan_of.get(place[0], -1))
     result.stored = len(captured)
+    result.plan = np.array(plans, np.int64)
     result.captured, result.arrived = np.array(captured, np.int64), np.array(arrived, np.int64)
     for (call_id, leg, _), seen in stored.items():
         sip, rtp, total = result.calls.get(call_id, (0, 0, 0))
@@ -148,7 +163,7 @@ def _sent(call: Call) -> Iterator[tuple[_Place, Counter[_Seen]]]:
 def index_faults(root: Path, truth: Mapping[str, Held]) -> list[str]:
     """Hold every index under a root against its data: SQLite's own check, and every answer against the blocks.
 
-    The answers are asked for once more after `sipflow reindex` in a copy. `truth` says what the blocks hold of each call.
+    The answers are asked for once more after `sipflow reindex` in a copy. `truth` says what the blocks hold of a call.
     """
     faults = []
     for database in [root / CATALOG, *(root / bucket / DATABASE for bucket in find_buckets(root))]:

@@ -1,8 +1,5 @@
 """The end of every scenario: the server is stopped in order, and all it stored is compared with what was sent."""
 
-from collections.abc import Sequence
-
-from sipflow.load.call import Call
 from soak.traffic import Traffic
 from soak.truth import Comparison, compare, index_faults
 from soak.victim import Victim
@@ -22,8 +19,7 @@ def judge(victim: Victim, *traffics: Traffic, lossless: bool = True) -> Comparis
     Nothing may be stored twice, under another call or with other octets; `lossless` also asks that everything that was
     taken is there.
     """
-    calls: Sequence[Call] = [call for traffic in traffics for call in traffic.calls()]
-    found = compare(victim.root, calls)
+    found = compare(victim.root, *(traffic.calls() for traffic in traffics))
     lost = found.lost(victim.lives) if lossless else 0
     said = (found.twice, found.foreign, found.damaged, lost, found.faults)
     assert said == (0, 0, 0, 0, []), f"twice, foreign, damaged, lost: {said}"
