@@ -150,3 +150,26 @@ def test_a_bucket_that_the_reader_looks_at_is_sealed_all_the_same(victim: Victim
     settle(victim)
     found = judge(victim, traffic)
     assert found.unstored == 0
+
+
+@pytest.mark.xfail(strict=True, reason="an index that cannot be read when it is to be sealed ends the committer")
+def test_a_bucket_that_cannot_be_read_for_its_seal_stops_nothing(victim: Victim, faults: Faults) -> None:
+    """The seal reads the whole index, and fails at another place each time; the committer has to outlive that."""
+    traffics = []
+    struck = 0
+    for nth in (3, 5, 7):
+        victim.start()
+        traffics.append(burst(victim, start_us=now_us() - 3 * HOUR_US, first=2000 * nth))
+        settle(victim)
+        victim.start()
+        rule = faults.fail(Op.READ, "20*sipflow.db", nth=nth)
+        faults.leap(300 * SECOND_US)
+        victim.until(lambda rule=rule: rule.hit > 0, "struck")  # type: ignore[misc]
+        time.sleep(0.5)
+        struck += faults.clear()
+        faults.leap(0)
+        traffics.append(burst(victim, start_us=now_us() - 5 * HOUR_US, first=2000 * nth + 1000, seconds=8))
+        settle(victim)
+    found = judge(victim, *traffics)
+    assert found.unstored == 0
+    tally.tell("seal-unreadable", f"{struck} calls failed, {found.stored:,} records stored", struck=struck)
