@@ -15,10 +15,9 @@ from sipflow.wire.endpoint import Endpoint
 from sipflow.wire.packet import Kind, Packet
 from soak import tally
 from soak.faults import Faults, Op
-from soak.test_kill import all_sealed
 from soak.traffic import Traffic, burst
 from soak.truth import compare, index_faults
-from soak.verdict import judge, settle, taken_in
+from soak.verdict import all_sealed, judge, settle, taken_in
 from soak.victim import Victim
 
 ALICE, BOB = Endpoint("192.0.2.1", 5060), Endpoint("192.0.2.2", 5060)

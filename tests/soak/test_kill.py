@@ -4,17 +4,16 @@ import errno
 import random
 import subprocess
 import time
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from sipflow.clock import SECOND_US, now_us
-from sipflow.storage.layout import HOUR_US, find_buckets
+from sipflow.storage.layout import HOUR_US
 from soak import tally
 from soak.faults import Faults, Op
 from soak.traffic import Traffic, burst
-from soak.verdict import judge, settle, taken_in
+from soak.verdict import all_sealed, judge, settle, taken_in
 from soak.victim import Victim
 
 
@@ -192,9 +191,3 @@ def test_kill_9_at_the_instants_of_a_seal_leaves_a_bucket_that_is_sealed_later(
         f"{reached} kills at exact calls, {taken_in(victim):,} records taken, {found.stored:,} stored, 0 lost, 0 twice",
         ends=reached,
     )
-
-
-def all_sealed(root: Path) -> bool:
-    """Tell whether every bucket on disk is read-only, as sealing leaves it."""
-    files = [root / bucket / name for bucket in find_buckets(root) for name in ("data.raw", "sipflow.db")]
-    return all(file.stat().st_mode & 0o200 == 0 for file in files)

@@ -1,5 +1,8 @@
 """The end of every scenario: the server is stopped in order, and all it stored is compared with what was sent."""
 
+from pathlib import Path
+
+from sipflow.storage.layout import DATA, DATABASE, find_buckets
 from soak.traffic import Traffic
 from soak.truth import Comparison, compare, index_faults
 from soak.victim import Victim
@@ -30,3 +33,9 @@ def judge(victim: Victim, *traffics: Traffic, lossless: bool = True) -> Comparis
 def taken_in(victim: Victim) -> int:
     """Sum what all lives took."""
     return sum(life.taken for life in victim.lives)
+
+
+def all_sealed(root: Path) -> bool:
+    """Tell whether every bucket on disk is read-only, as sealing leaves it."""
+    files = [root / bucket / name for bucket in find_buckets(root) for name in (DATA, DATABASE)]
+    return all(file.stat().st_mode & 0o200 == 0 for file in files)
