@@ -328,6 +328,9 @@ def test_a_start_without_a_disk_is_refused_in_one_line(
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.xfail(
+    strict=True, reason="stopping waits for encoders, which wait for the queue of a committer that retries"
+)
 def test_sigterm_on_a_full_disk_leaves_the_packets_for_the_next_start(
     victim: Victim, faults: Faults, long: bool
 ) -> None:
@@ -338,7 +341,8 @@ def test_sigterm_on_a_full_disk_leaves_the_packets_for_the_next_start(
         faults.fail(Op.WRITE, "20*", errno.ENOSPC)
         traffic.join()
     victim.until(lambda: victim.taken() >= 1000, "taking")
-    settle(victim)
+    assert victim.stop(60) == 0, victim.said()
+    victim.ended()
     struck = faults.clear()
     victim.start()
     settle(victim)
