@@ -50,6 +50,7 @@ class Victim:
         self._command = [sys.executable, "-m", "sipflow.server", *places, "--pool-mb", str(pool_mb), *arguments]
         self._process: subprocess.Popen[bytes] | None = None
         self._client = httpx.Client(base_url=self.url, timeout=10)
+        self._processes: list[int] = []
         self._began_us = 0
         self._logged = 0
 
@@ -68,6 +69,7 @@ class Victim:
             environment |= self.faults.environment(self.root)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(self._command, stdout=log, stderr=log, env=environment)
+        self._processes.append(self._process.pid)
         if healthy:
             self.until(self.healthy, "healthy")
         return self
@@ -154,9 +156,12 @@ class Victim:
             self._process.wait()
         self._client.close()
         if self.root.is_dir() and (pool := pool_path(self.root)) is not None and not pool.is_relative_to(self.root):
-            for file in pool.parent.iterdir():
-                file.unlink()
-            pool.parent.rmdir()
+            _remove(pool.parent)
+        for process in self._processes:
+            # A server killed while it makes its pool leaves one that names no root: only its process tells whose it is.
+            for home in Path("/dev/shm").glob(f"sipflow-{process}-*"):
+                if not (home / "root").exists():
+                    _remove(home)
 
     def __enter__(self) -> Self:
         return self
@@ -179,3 +184,9 @@ class Victim:
         ledger, refused = pool.ledger()
         dropped = sum(n for reason, n in refused.items() if reason.startswith("pool_full"))
         return ledger["sip"] + ledger["rtp"], dropped, ledger["kernel_drops"]
+
+
+def _remove(home: Path) -> None:
+    for file in home.iterdir():
+        file.unlink()
+    home.rmdir()
