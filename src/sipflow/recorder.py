@@ -7,19 +7,30 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from contextlib import ExitStack
 from types import FrameType
 
 import msgspec
 
 from sipflow._fast import LEDGERS, Intake, Receiver, heap_stay_small, receive_buffer
-from sipflow.clock import SECOND_US, now_us
+from sipflow.clock import SECOND_US, monotonic_us, now_us
 from sipflow.config import Address, Settings
 from sipflow.errors import ConfigError
 from sipflow.orders import ReaderOrders
 from sipflow.storage.layout import Subdirs
 from sipflow.storage.mend import Completion, mend_root
-from sipflow.storage.store import MIB, RootLock, Store, close_pool, empty_pool_in_memory, open_pool, sweep_orphans
+from sipflow.storage.store import (
+    MIB,
+    PoolLock,
+    RootLock,
+    Store,
+    close_pool,
+    empty_pool_in_memory,
+    open_pool,
+    pool_path,
+    sweep_orphans,
+)
 from sipflow.thread import NamedThread
 from sipflow.version import __version__
 from sipflow.web.status import OpenBucket, PoolState, RecorderNote
@@ -27,7 +38,9 @@ from sipflow.web.status import OpenBucket, PoolState, RecorderNote
 LOG = logging.getLogger("sipflow.recorder")
 
 _BEAT_SECONDS = 0.5
+_SILENCE_US = 10 * SECOND_US
 _READER_PATIENCE_SECONDS = 5.0
+_ORPHAN_PATIENCE_SECONDS = 5.0
 # A receive buffer below this loses packets at a few hundred thousand a second (docs/DESIGN.md).
 _BUFFER_WANTED_PART = 0.9
 
@@ -80,7 +93,9 @@ class Recorder:
                 undo.callback(sock.close)
             if len(sockets) > LEDGERS:
                 raise ConfigError("receivers", len(sockets), f"addresses times receivers up to {LEDGERS}")
-            self._http = bind_http(settings.http)
+            # A killed recorder leaves its pool, and its reader holds the port until it has seen that it is alone.
+            orphaned = pool_path(settings.root) is not None
+            self._http = bind_http(settings.http, _ORPHAN_PATIENCE_SECONDS if orphaned else 0.0)
             undo.callback(self._http.close)
             self._set_buffers(sockets)
             sweep_orphans()
@@ -95,6 +110,7 @@ class Recorder:
                 grace_us=settings.flush_interval_secs * SECOND_US,
                 sync_ms=settings.sync_ms if on_disk else None,
             )
+            self._pool_lock = PoolLock(settings.root)
             replayed = self._store.start()
             if replayed:
                 LOG.info("replayed %d chunks that an earlier process left in the pool", replayed)
@@ -154,6 +170,7 @@ class Recorder:
             "%d datagrams dropped by the kernel",
             taken, stored.sip_messages, stored.rtp_packets, sum(refused.values()), ledger["kernel_drops"],
         )  # fmt: skip
+        self._pool_lock.close()
         close_pool(self._settings.root, self._store.pool)
         self._http.close()
         self._lock.close()
@@ -209,17 +226,25 @@ class Recorder:
             self._reader.kill()
             self._reader.wait()
 
+    def _silent_receivers(self) -> list[str]:
+        now = monotonic_us()
+        return [
+            f"a receiver hangs: no sign of life for {(now - beat) // SECOND_US} s"
+            for beat in self._store.pool.heartbeats()
+            if now - beat > _SILENCE_US
+        ]
+
     # --- what the reader tells of us ---
 
     def _note(self) -> RecorderNote:
         done = self._store.committed
-        disk = os.statvfs(self._settings.root)
         faults = [listener.fault for listener in self._listeners if listener.fault]
         faults += [
             f"thread {listener.thread.name} died"
             for listener in self._listeners
             if not listener.thread.is_alive() and not listener.fault
         ]
+        faults += self._silent_receivers()
         faults += self._store.faults()
         free_streams, free_sip = self._store.pool.free_chunks()
         streams, sip = self._store.pool.total_chunks()
@@ -227,11 +252,17 @@ class Recorder:
             faults.append("the pool has no room for RTP: raise pool_mb, or find out why the disk is slow")
         if free_sip == 0:
             faults.append("the pool has no room for SIP: raise pool_mb, or find out why the disk is slow")
+        disk_free = disk_total = 0
+        try:
+            disk = os.statvfs(self._settings.root)
+            disk_free, disk_total = disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
+        except OSError as error:
+            faults.append(f"the data root is gone or cannot be reached: {error.strerror}")
         return RecorderNote(
             version=__version__,
             pid=os.getpid(),
             started_us=self._started_us,
-            heartbeat_us=now_us(),
+            heartbeat_us=monotonic_us(),
             listening=self.listening,
             stored_sip=done.sip_messages,
             stored_rtp=done.rtp_packets,
@@ -249,8 +280,8 @@ class Recorder:
                 OpenBucket(path, bucket.sip_rows, bucket.media_rows, bucket.index_octets, bucket.octets)
                 for path, bucket in self._store.open_buckets()
             ],
-            disk_free=disk.f_bavail * disk.f_frsize,
-            disk_total=disk.f_blocks * disk.f_frsize,
+            disk_free=disk_free,
+            disk_total=disk_total,
         )
 
 
@@ -268,13 +299,23 @@ def bind_udp(address: Address, receivers: int) -> list[socket.socket]:
     ]
 
 
-def bind_http(address: Address) -> socket.socket:
-    """Bind and listen for HTTP. The recorder owns the port, so that it outlives a reader. Raises ConfigError."""
-    sock = _bound(
-        socket.AF_INET6 if ":" in address.host else socket.AF_INET, socket.SOCK_STREAM, "--http", address, reuse=True
-    )
-    sock.listen(512)
-    return sock
+def bind_http(address: Address, patience_seconds: float = 0.0) -> socket.socket:
+    """Bind and listen for HTTP, waiting so long for the port. The recorder owns it, so that it outlives a reader.
+
+    Raises ConfigError.
+    """
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    until = time.monotonic() + patience_seconds
+    while True:
+        try:
+            sock = _bound(family, socket.SOCK_STREAM, "--http", address, reuse=True)
+        except ConfigError:
+            if time.monotonic() >= until:
+                raise
+            time.sleep(0.05)
+            continue
+        sock.listen(512)
+        return sock
 
 
 def _bound(
