@@ -696,7 +696,7 @@ static bool keep_filling(struct sf_intake *intake, uint32_t chunk)
 {
     struct sf_pool *pool = intake->pool;
     return sf_pool_desc(pool, chunk)->kind == SF_SIP_CLASS &&
-           sf_pool_free_chunks(pool, SF_SIP_CLASS) < sf_pool_head(pool)->chunks[SF_SIP_CLASS] / 2;
+           sf_pool_free_chunks(pool, SF_SIP_CLASS) < sf_pool_head(pool)->chunks[SF_SIP_CLASS] / 4;
 }
 
 void sf_intake_sweep(struct sf_intake *intake)

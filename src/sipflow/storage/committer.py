@@ -263,9 +263,12 @@ class Committer:
                 continue
             del self._waiting[period]
             self._faults.pop(period, None)
-            for unfinished, _ in waiting.portions:
+            for unfinished, portion in waiting.portions:
                 unfinished.left -= 1
                 unfinished.since = min(unfinished.since, self._turn)
+                # Before the release: what is stored and what is in the pool never add up to less than what was taken.
+                self.committed.sip_messages += portion.sip_messages
+                self.committed.rtp_packets += portion.rtp_packets
 
     def _commit(self, period: Period, portions: list[Portion]) -> None:
         opened = self._opened(period)
@@ -304,10 +307,6 @@ class Committer:
             if unfinished.left:
                 continue
             encoded = unfinished.encoded
-            # Before the release: what is stored and what is in the pool never add up to less than what was taken.
-            for _, portion in encoded.portions:
-                done.sip_messages += portion.sip_messages
-                done.rtp_packets += portion.rtp_packets
             done.damaged_chunks += encoded.damaged_chunks
             done.damaged_packets += encoded.damaged_packets
             done.known_packets += encoded.known_packets
