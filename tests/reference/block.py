@@ -208,9 +208,14 @@ def block(octets: bytes, offset: int) -> tuple[Block, int]:
 
 
 def read(octets: bytes) -> list[Block]:
-    """Read all blocks of data.raw."""
+    """Read all blocks of data.raw; frames that are none, erased spans and the seal, are stepped over."""
     blocks, offset = [], 0
     while offset < len(octets):
+        if octets[offset : offset + 4] in (b"\x51\x2a\x4d\x18", b"\x52\x2a\x4d\x18"):
+            offset += 8 + int.from_bytes(octets[offset + 4 : offset + 8], "little")
+            if offset > len(octets):
+                raise ValueError("frame ends too early")
+            continue
         found, offset = block(octets, offset)
         blocks.append(found)
     return blocks

@@ -2,6 +2,7 @@
 
 import mmap
 import os
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,6 +30,10 @@ from sipflow.wire.packet import Chunk, Message
 
 # Where a block is read from: an open file descriptor, or octets at hand.
 Source = int | bytes | memoryview | mmap.mmap
+
+# Frames of data.raw that are no blocks: a span erased by retention, a seal; each by skippable magic and name.
+_NO_BLOCKS = ((0x184D2A51, b"SFER"), (0x184D2A52, b"SFSE"))
+_FRAME = struct.Struct("<II4s")
 
 KIND_MESSAGES = 1
 KIND_STREAM = 2
@@ -164,8 +169,9 @@ def read_block(source: Source, offset: int, path: Path) -> Block:
 def iter_blocks(path: Path) -> Iterator[Block | Damage]:
     """Walk data.raw from its start; what cannot be read is given as Damage, and the next sound block follows.
 
-    A block whose header is sound is never searched for others: its length says where the next one starts. Raises
-    OSError when the file cannot be opened.
+    Frames that are no blocks, spans erased by retention and the seal, are stepped over. A block whose header is sound
+    is never searched for others: its length says where the next one starts. Raises OSError when the file cannot be
+    opened.
     """
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
@@ -174,9 +180,21 @@ def iter_blocks(path: Path) -> Iterator[Block | Damage]:
         with mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) as octets:
             offset = 0
             while offset < size:
+                if step := _no_block(octets, offset, size):
+                    offset += step
+                    continue
                 found = _block_or_damage(octets, offset, size, path)
                 yield found
                 offset += found.header.length if isinstance(found, Block) else found.length
+
+
+def _no_block(octets: mmap.mmap, offset: int, size: int) -> int:
+    """Give the length of a frame at `offset` that is no block; 0 when none stands there."""
+    if size - offset < _FRAME.size:
+        return 0
+    magic, payload, name = _FRAME.unpack_from(octets, offset)
+    length: int = 8 + payload
+    return length if (magic, name) in _NO_BLOCKS and length <= size - offset else 0
 
 
 def _block_or_damage(octets: mmap.mmap, offset: int, size: int, path: Path) -> Block | Damage:

@@ -12,6 +12,10 @@ DATABASE = "sipflow.db"
 DATA = "data.raw"
 CATALOG = "catalog.db"
 LOCK = ".lock"
+# Held by whoever erases or deletes; the name of what is being deleted; a file that keeps retention away from a part.
+SWEEP_LOCK = ".retention.lock"
+DELETED = ".deleted-"
+HOLD = "hold"
 POOL_DIRECTORY = ".pool"
 PART = "part-"
 

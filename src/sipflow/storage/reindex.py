@@ -10,6 +10,7 @@ from sipflow._fast import rows_facts
 from sipflow.errors import StorageError
 from sipflow.storage.block import KIND_MESSAGES, Block, Damage, iter_blocks
 from sipflow.storage.catalog import Catalog
+from sipflow.storage.erasure import carry_over
 from sipflow.storage.facts import CHUNK_FACTS, sip_rows
 from sipflow.storage.index import BlockRow, Index, MediaRow, Portion
 from sipflow.storage.layout import DATA, DATABASE, find_buckets
@@ -52,6 +53,8 @@ def reindex_bucket(directory: Path, progress: Progress | None = None) -> Rebuilt
     try:
         rebuilt = _fill(index, directory, progress)
         index.seal()
+        if sealed:
+            carry_over(directory, fresh)
     except BaseException:
         index.close()
         _remove(fresh)

@@ -1,0 +1,119 @@
+"""What a sealed bucket says of itself as a whole; nothing here writes."""
+
+import os
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sipflow.errors import StorageError
+from sipflow.storage.index import Totals, connect
+from sipflow.storage.layout import DATA, DATABASE
+from sipflow.storage.span import Stretch, spans
+
+# The one kind that can be erased: that of stream blocks.
+ERASED_KIND = 2
+
+
+class Octets(NamedTuple):
+    """What a bucket occupies: stream blocks, and the rest of data.raw with the index."""
+
+    sip: int
+    rtp: int
+
+
+def is_sealed(directory: Path) -> bool:
+    """Tell from its mode whether a bucket is sealed. Raises OSError."""
+    return (directory / DATABASE).stat().st_mode & 0o200 == 0
+
+
+def erased_us(directory: Path) -> int | None:
+    """Tell when the media of a sealed bucket was erased, None when it was not. Raises StorageError."""
+    when: int | None = _ask(directory, _erased_us)
+    return when
+
+
+def call_ids(directory: Path) -> list[str]:
+    """List the Call-IDs of a sealed bucket. Raises StorageError."""
+    found: list[str] = _ask(directory, lambda index: [row[0] for row in index.execute("SELECT call_id FROM call_meta")])
+    return found
+
+
+def totals(directory: Path) -> Totals:
+    """Count what a sealed bucket holds, or held before its media was erased. Raises StorageError."""
+
+    def count(index: sqlite3.Connection) -> Totals:
+        calls, sip, rtp, t0, t1 = index.execute(
+            "SELECT count(*), coalesce(sum(sip_messages), 0), coalesce(sum(rtp_packets), 0), min(first_us), "
+            "max(last_us) FROM call_meta"
+        ).fetchone()
+        octets = sum((directory / name).stat().st_size for name in (DATA, DATABASE))
+        return Totals(calls, sip, rtp, t0, t1, octets)
+
+    found: Totals = _ask(directory, count)
+    return found
+
+
+def octets_listed(directory: Path) -> Octets | None:
+    """Count the octets of a sealed bucket by kind as its index lists its blocks; None when it lists none.
+
+    Raises StorageError.
+    """
+
+    def add_up(index: sqlite3.Connection) -> Octets | None:
+        if not _has_table(index, "blocks"):
+            return None
+        sip, rtp = index.execute(
+            "SELECT coalesce(sum(length) FILTER (WHERE kind = 1), 0), coalesce(sum(length) FILTER (WHERE kind = 2), 0) "
+            "FROM blocks"
+        ).fetchone()
+        return Octets(sip + (directory / DATABASE).stat().st_size, rtp)
+
+    found: Octets | None = _ask(directory, add_up)
+    return found
+
+
+def octets_of(directory: Path, pace: Callable[[], None] = lambda: None) -> Octets:
+    """Count the octets of a sealed bucket by kind, from the headers of its blocks. Raises StorageError.
+
+    What is erased counts as nothing, however long its span.
+    """
+    data = directory / DATA
+    try:
+        file = os.open(data, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            sip = (directory / DATABASE).stat().st_size
+            rtp = 0
+            for span in spans(file, pace):
+                if span.what is Stretch.STREAM:
+                    rtp += span.length
+                elif span.what is not Stretch.ERASED:
+                    sip += span.length
+        finally:
+            os.close(file)
+    except OSError as error:
+        raise StorageError("read", data, error.strerror or str(error)) from None
+    return Octets(sip, rtp)
+
+
+def _erased_us(index: sqlite3.Connection) -> int | None:
+    if not _has_table(index, "erased"):
+        return None
+    row = index.execute("SELECT erased_us FROM erased WHERE kind = ?", [ERASED_KIND]).fetchone()
+    return None if row is None else int(row[0])
+
+
+def _has_table(index: sqlite3.Connection, name: str) -> bool:
+    found = index.execute("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?", [name]).fetchone()
+    return found is not None
+
+
+def _ask(directory: Path, question: Callable[[sqlite3.Connection], Any]) -> Any:
+    database = directory / DATABASE
+    index = connect(database, readonly=True, immutable=True)
+    try:
+        return question(index)
+    except (sqlite3.Error, OSError) as error:
+        raise StorageError("read", database, str(error)) from None
+    finally:
+        index.close()
