@@ -19,6 +19,7 @@ from sipflow.errors import ConfigError
 from sipflow.orders import ReaderOrders
 from sipflow.storage.layout import Subdirs
 from sipflow.storage.store import MIB, RootLock, Store, close_pool, open_pool, sweep_orphans
+from sipflow.storage.sweeper import Sweeper
 from sipflow.thread import NamedThread
 from sipflow.version import __version__
 from sipflow.web.status import OpenBucket, PoolState, RecorderNote
@@ -92,6 +93,7 @@ class Recorder:
             replayed = self._store.start()
             if replayed:
                 LOG.info("replayed %d chunks that an earlier process left in the pool", replayed)
+            self._sweeper = Sweeper(settings.root, settings.retention)
             self._listeners = [_Listener(sock, self._store, slot, settings) for slot, sock in enumerate(sockets)]
             undo.pop_all()
 
@@ -119,6 +121,7 @@ class Recorder:
 
     def run(self) -> None:
         """Record until `request_stop`, then drain and stop."""
+        self._sweeper.start()
         for listener in self._listeners:
             listener.thread.start()
         where = ", ".join(self.listening)
@@ -139,6 +142,7 @@ class Recorder:
         for listener in self._listeners:
             listener.stop()
         self._store.stop()
+        self._sweeper.stop()
         self._stop_reader()
         ledger, refused = self._store.pool.ledger()
         taken, stored = ledger["sip"] + ledger["rtp"], self._store.committed
@@ -213,7 +217,7 @@ class Recorder:
             for listener in self._listeners
             if not listener.thread.is_alive() and not listener.fault
         ]
-        faults += self._store.faults()
+        faults += self._store.faults() + self._sweeper.faults()
         free_streams, free_sip = self._store.pool.free_chunks()
         streams, sip = self._store.pool.total_chunks()
         if free_streams == 0:
@@ -235,6 +239,7 @@ class Recorder:
             damaged_chunks=done.damaged_chunks,
             pool=PoolState(streams + sip, free_streams + free_sip, self._store.pool.queued()),
             faults=faults,
+            notes=self._sweeper.notes(),
             open_buckets=[OpenBucket(path) for path in self._store.open_buckets()],
             disk_free=disk.f_bavail * disk.f_frsize,
             disk_total=disk.f_blocks * disk.f_frsize,

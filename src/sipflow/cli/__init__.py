@@ -2,8 +2,10 @@
 
 from sipflow.cli.care import import_captures, reindex_root
 from sipflow.cli.commands import main
+from sipflow.cli.retention import apply_retention
 
 main.add_command(import_captures)
 main.add_command(reindex_root)
+main.add_command(apply_retention)
 
 __all__ = ["main"]

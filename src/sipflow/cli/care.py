@@ -11,6 +11,7 @@ from sipflow.ingest.import_report import ImportReport
 from sipflow.storage.layout import Subdirs
 from sipflow.storage.reindex import reindex
 from sipflow.storage.store import RootLock
+from sipflow.storage.sweep import sweep_lock
 
 _DIRECTORY = click.option(
     "--dir", "root", type=click.Path(path_type=Path), default=Path("data"), show_default=True, help="Data directory."
@@ -73,7 +74,7 @@ def reindex_root(root: Path) -> None:
     """Rebuild every index of a data directory from its data files; no server may be writing there."""
     lock = RootLock(root)
     try:
-        with _Bars() as bars:
+        with sweep_lock(root), _Bars() as bars:
             results = reindex(root, bars)
     finally:
         lock.close()

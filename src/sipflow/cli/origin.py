@@ -11,6 +11,7 @@ from sipflow.errors import CallUnknown
 from sipflow.media.wav import WavFile
 from sipflow.query.announced import announced
 from sipflow.query.answer import CallPage, CallSummary, Criteria, Flow
+from sipflow.query.expiry import expired, have_expired
 from sipflow.query.history import History
 from sipflow.query.window import Window
 
@@ -62,7 +63,7 @@ class LocalOrigin:
     def flow(self, call_id: str, window: Window = ALWAYS) -> Flow:
         """Give the messages of a call; none in the window is an answer, an unknown call is CallUnknown."""
         flow = self._history.flow(call_id, window)
-        if not flow.messages and not flow.faults:
+        if not flow.messages and (not flow.faults or have_expired(flow.faults)):
             self._history.call(call_id)
         return flow
 
@@ -72,6 +73,8 @@ class LocalOrigin:
         flow = self._history.flow(call_id)
         if not parts.chunks and not flow.messages and not parts.faults:
             raise CallUnknown(call_id)
+        if not parts.chunks and have_expired(parts.faults):
+            raise expired(parts.faults)
         faults = [f"{fault.where}: {fault.what}" for fault in parts.faults]
         yield from WavFile(call_id, parts.chunks, announced(flow.messages), leg=leg, faults=faults).iterate()
 

@@ -11,12 +11,13 @@ from typing import TypeVar
 import msgspec
 
 from sipflow.errors import BadQuery, CallUnknown, StorageError
+from sipflow.query import expiry
 from sipflow.query.answer import CallPage, CallSummary, Criteria, Fault, Flow, MediaParts
 from sipflow.query.descent import Began, Descent, Place
 from sipflow.query.live import LivePool, list_live, media_of
-from sipflow.query.parts import Listed, OpenPart
+from sipflow.query.parts import GONE, Listed, OpenPart
 from sipflow.query.window import Window
-from sipflow.storage.catalog import Catalog, Part, found_part
+from sipflow.storage.catalog import Catalog, Part, Revision, found_part
 from sipflow.storage.layout import CATALOG, find_buckets
 from sipflow.wire.dialog import CallDigest
 from sipflow.wire.packet import Chunk, Message
@@ -35,7 +36,7 @@ class History:
         self._root = root
         self._lock = threading.Lock()
         self._live = LivePool(root)
-        self._parts: OrderedDict[tuple[str, bool], OpenPart] = OrderedDict()
+        self._parts: OrderedDict[tuple[str, *Revision], OpenPart] = OrderedDict()
         self._catalog: Catalog | None = None
 
     @classmethod
@@ -65,15 +66,14 @@ class History:
         return self._catalog
 
     def _part(self, part: Part) -> OpenPart:
-        key = (part.path, part.sealed)
+        key = (part.path, *part.revision)
         opened = self._parts.get(key)
         if opened is None:
-            opened = OpenPart(self._root, part.path, sealed=part.sealed)
+            opened = OpenPart(self._root, part.path, sealed=part.sealed, erased_us=part.erased_us)
             self._parts[key] = opened
-            # A part opened while it grew must not be kept under that name once it is sealed.
-            stale = self._parts.pop((part.path, not part.sealed), None)
-            if stale is not None:
-                stale.close()
+            # A part opened while it grew, or before its media was erased, must not be kept under that name.
+            for stale in [one for one in self._parts if one[0] == part.path and one != key]:
+                self._parts.pop(stale).close()
             while len(self._parts) > _OPEN_PARTS:
                 self._parts.popitem(last=False)[1].close()
         self._parts.move_to_end(key)
@@ -85,10 +85,13 @@ class History:
             try:
                 answers.append(ask(self._part(part)))
             except StorageError as error:
-                faults.append(Fault(part.path, str(error)))
-        if parts and len(faults) == len(parts) and not answers:
+                faults.append(self._fault(part, str(error)))
+        if parts and len(faults) == len(parts) and not answers and not expiry.have_expired(faults):
             raise StorageError("read", self._root, "; ".join(fault.what for fault in faults))
         return answers
+
+    def _fault(self, part: Part, what: str) -> Fault:
+        return expiry.given_up(self._catalog_now(), part) or Fault(part.path, what)
 
     def _parts_with(self, call_id: str) -> list[Part]:
         catalog = self._catalog_now()
@@ -112,12 +115,18 @@ class History:
             faults: list[Fault] = []
             found: list[Message] = []
             committed: set[int] = set()
+            parts = {part.path: part for part in self._parts_with(call_id)}
+            seen = []
             for messages, chunks, where, damage in self._each(
-                self._parts_with(call_id), lambda part: _with_damage(part, part.messages, call_id, window), faults
+                list(parts.values()), lambda part: _with_damage(part, part.messages, call_id, window), faults
             ):
                 found += messages
                 committed |= chunks
-                faults += [Fault(where, what) for what in damage]
+                faults += [self._fault(parts[where], what) for what in damage]
+                if messages or damage:
+                    seen.append(parts[where])
+            if seen or not live:
+                faults += expiry.deleted_parts(self._catalog_now(), call_id, seen, window)
         found += [message for chunk, message in live if chunk not in committed]
         found.sort(key=lambda message: (message.time_us, message.arrival_us))
         return Flow(call_id, found, faults)
@@ -129,21 +138,46 @@ class History:
             faults: list[Fault] = []
             found: list[Chunk] = []
             committed: set[int] = set()
-            for parts, chunks, where, damage in self._each(
-                self._parts_with(call_id), lambda part: _with_damage(part, part.chunks, call_id, window), faults
+            parts = {part.path: part for part in self._parts_with(call_id)}
+            seen = []
+            for media, chunks, where, damage in self._each(
+                list(parts.values()), lambda part: self._media_in(part, call_id, window), faults
             ):
-                found += parts
+                found += media
                 committed |= chunks
-                faults += [Fault(where, what) for what in damage]
+                faults += [self._fault_of_media(parts[where], call_id, what) for what in damage]
+                if media or damage:
+                    seen.append(parts[where])
+            if seen or not live:
+                faults += expiry.deleted_parts(self._catalog_now(), call_id, seen, window)
+        faults = list(dict.fromkeys(faults))
         found += [chunk for chunk_id, chunk in live if chunk_id not in committed]
         found.sort(key=lambda chunk: int(chunk.rows["time_us"][0]))
         return MediaParts(call_id, found, faults)
+
+    def _media_in(self, part: OpenPart, call_id: str, window: Window) -> tuple[list[Chunk], set[int], str, list[str]]:
+        if part.erased_us is None:
+            return _with_damage(part, part.chunks, call_id, window)
+        listed = part.call(call_id)
+        return [], set(), part.path, [""] if listed is not None and listed.rtp_packets else []
+
+    def _fault_of_media(self, part: Part, call_id: str, what: str) -> Fault:
+        """Tell what is wrong with media; what looks like damage may have been erased while it was read."""
+        catalog = self._catalog_now()
+        now = (catalog.part(part.id) if catalog is not None else None) or part
+        if now.deleted_us is None and now.erased_us is not None:
+            listed = self._part(now).call(call_id)
+            return expiry.erased(now.path, now.erased_us, listed.rtp_packets if listed is not None else 0)
+        return self._fault(part, what)
 
     def call(self, call_id: str) -> CallSummary:
         """Sum a call up. Raises CallUnknown, StorageError."""
         with self._lock:
             faults: list[Fault] = []
             listed = self._whole_call(call_id, faults, self._live.messages(call_id, ALWAYS))
+            gone = expiry.deleted_parts(self._catalog_now(), call_id, [], ALWAYS) if listed is None else []
+        if gone:
+            raise expiry.expired(gone)
         if listed is None:
             raise CallUnknown(call_id)
         return summary(listed)
@@ -188,7 +222,9 @@ class History:
         try:
             return self._part(part).newest(criteria, after or before, criteria.limit + 1)
         except StorageError as error:
-            faults.append(Fault(part.path, str(error)))
+            fault = self._fault(part, str(error))
+            if fault.expired_us is None:  # what has expired is simply no longer listed
+                faults.append(fault)
             return []
 
     def _choose(
@@ -244,18 +280,20 @@ def merge(a: Listed | None, b: Listed | None) -> Listed | None:
         return a or b
     digest = CallDigest(*(getattr(a.digest, name) for name in CallDigest.__struct_fields__))
     digest.merge(b.digest)
-    return Listed(digest, a.rtp_packets + b.rtp_packets, a.streams | b.streams)
+    erased_us = max((one.erased_us for one in (a, b) if one.erased_us is not None), default=None)
+    return Listed(digest, a.rtp_packets + b.rtp_packets, a.streams | b.streams, erased_us)
 
 
 def summary(listed: Listed) -> CallSummary:
     """Write a call as one line."""
     d = listed.digest
+    gone = sum(stream[0] == GONE for stream in listed.streams)
     return CallSummary(
         call_id=d.call_id, first_us=d.first_us, last_us=d.last_us, invite_us=d.invite_us, ring_us=d.ring_us,
         answer_us=d.answer_us, end_us=d.end_us, method=d.method, from_user=d.from_user, to_user=d.to_user,
         from_uri=d.from_uri, to_uri=d.to_uri, user_agent=d.user_agent, src=d.src, dst=d.dst, status=d.status,
         reason=d.reason, state=d.state, sip_messages=d.sip_messages, rtp_packets=listed.rtp_packets,
-        rtp_streams=len(listed.streams),
+        rtp_streams=max(gone, len(listed.streams) - gone), media_expired_us=listed.erased_us,
     )  # fmt: skip
 
 

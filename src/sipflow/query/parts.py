@@ -17,6 +17,7 @@ from sipflow.wire.dialog import CallDigest
 from sipflow.wire.packet import Chunk, Message
 
 _DIGEST = ", ".join(CallDigest.__struct_fields__)
+GONE = -1  # the leg of a stream of which nothing but its having been is known
 _FOREVER = (-(1 << 63), (1 << 63) - 1)
 
 
@@ -26,6 +27,7 @@ class Listed(NamedTuple):
     digest: CallDigest
     rtp_packets: int
     streams: frozenset[tuple[int, str, str, int]]
+    erased_us: int | None = None
 
 
 def bounds(window: Window) -> tuple[int, int]:
@@ -37,10 +39,11 @@ def bounds(window: Window) -> tuple[int, int]:
 class OpenPart:
     """A bucket part open for reading. One thread at a time."""
 
-    def __init__(self, root: Path, path: str, *, sealed: bool) -> None:
-        """Open the part at `path` under `root`. Raises StorageError."""
+    def __init__(self, root: Path, path: str, *, sealed: bool, erased_us: int | None = None) -> None:
+        """Open the part at `path` under `root`; `erased_us` is when its media was erased. Raises StorageError."""
         self.path = path
         self.sealed = sealed
+        self.erased_us = erased_us
         directory = root / path
         self._data_path = directory / DATA
         self._index = connect(directory / DATABASE, readonly=True, immutable=sealed)
@@ -155,6 +158,8 @@ class OpenPart:
         )
         bounds_us = self._rows("SELECT min(t0_us), max(t1_us) FROM media_msgs WHERE call = ?", [row[0]])[0]
         digest = read_digest(row[1:])
+        if self.erased_us is not None:
+            return self._listed_without_media(row[0], digest)
         if bounds_us[0] is not None:
             digest.first_us = min(digest.first_us, bounds_us[0])
             digest.last_us = max(digest.last_us, bounds_us[1])
@@ -162,6 +167,18 @@ class OpenPart:
             digest,
             sum(stream[4] for stream in streams),
             frozenset(stream[:4] for stream in streams if stream[3] is not None),
+        )
+
+    def _listed_without_media(self, number: int, digest: CallDigest) -> Listed:
+        packets, streams = self._rows(
+            "SELECT coalesce(rtp_packets, 0), coalesce(rtp_streams, 0) FROM call_meta WHERE id = ?", [number]
+        )[0]
+        # Which streams they were is gone: told apart by number only, so that two parts of a call do not add up.
+        return Listed(
+            digest,
+            packets,
+            frozenset((GONE, "", "", n) for n in range(streams)),
+            self.erased_us if packets else None,
         )
 
 

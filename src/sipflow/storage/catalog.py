@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from sipflow.clock import DAY_US, now_us
 from sipflow.errors import NewerFormat, StorageError
@@ -50,6 +50,10 @@ PRAGMA user_version = {VERSION};
 """
 
 
+# What changes whenever an opened part must be opened anew.
+Revision: TypeAlias = tuple[bool, int | None, int | None]
+
+
 class Part(NamedTuple):
     """One row of the catalog; times in microseconds, None while the part is open.
 
@@ -79,6 +83,11 @@ class Part(NamedTuple):
     def sealed(self) -> bool:
         """Tell whether the part will never change again."""
         return self.state == "sealed"
+
+    @property
+    def revision(self) -> Revision:
+        """Give what tells this state of the part's files from another."""
+        return self.sealed, self.erased_us, None if self.erased_us is None else self.rtp_octets
 
 
 _COLUMNS = ", ".join(Part._fields)

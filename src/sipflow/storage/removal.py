@@ -27,6 +27,10 @@ def remove_bucket(root: Path, path: str, number: int) -> None:
             with contextlib.suppress(FileNotFoundError):
                 (directory / name).rename(hidden / name)
         _sync(root)
+        for file in hidden.iterdir():
+            # A reader that has it open would keep its space: it finds its end instead, and asks the catalog.
+            file.chmod(0o600)
+            os.truncate(file, 0)
         shutil.rmtree(hidden)
         _remove_empty(root, directory)
         _sync(root)

@@ -19,13 +19,14 @@ REPORT_MAX_OCTETS = 64 << 10
 
 
 class Health(msgspec.Struct, frozen=True):
-    """Whether packets are being recorded, and if not, why."""
+    """Whether packets are being recorded, and if not, why; `notes` are what an operator should know all the same."""
 
     status: str
     reasons: list[str]
     version: str = ""
     started_us: int | None = None
     listening: list[str] = []
+    notes: list[str] = []
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -87,7 +88,7 @@ class Probes:
             return Health("error", [f"the recorder cannot be read: {error}"])
         reasons = list(_reasons(snapshot))
         status = "error" if reasons else "ok"
-        return Health(status, reasons, snapshot.version, snapshot.started_us, snapshot.listening)
+        return Health(status, reasons, snapshot.version, snapshot.started_us, snapshot.listening, snapshot.notes)
 
 
 def _reasons(snapshot: RecorderSnapshot) -> list[str]:
