@@ -129,7 +129,7 @@ class History:
                 faults += expiry.deleted_parts(self._catalog_now(), call_id, seen, window)
         found += [message for chunk, message in live if chunk not in committed]
         found.sort(key=lambda message: (message.time_us, message.arrival_us))
-        return Flow(call_id, found, faults)
+        return Flow(call_id, found, list(dict.fromkeys(faults)))
 
     def media(self, call_id: str, window: Window = ALWAYS) -> MediaParts:
         """Give the media of a call, chunk by chunk; none when it has none. Raises StorageError."""
@@ -150,10 +150,9 @@ class History:
                     seen.append(parts[where])
             if seen or not live:
                 faults += expiry.deleted_parts(self._catalog_now(), call_id, seen, window)
-        faults = list(dict.fromkeys(faults))
         found += [chunk for chunk_id, chunk in live if chunk_id not in committed]
         found.sort(key=lambda chunk: int(chunk.rows["time_us"][0]))
-        return MediaParts(call_id, found, faults)
+        return MediaParts(call_id, found, list(dict.fromkeys(faults)))
 
     def _media_in(self, part: OpenPart, call_id: str, window: Window) -> tuple[list[Chunk], set[int], str, list[str]]:
         if part.erased_us is None:
