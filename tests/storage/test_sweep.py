@@ -122,6 +122,33 @@ def test_what_is_held_or_not_ours_stays(root: Path) -> None:
     assert [part.path for part in parts(root)] == ["2024/10/04/00"]
 
 
+def test_a_damaged_index_is_counted_by_headers_and_its_erasure_fails_loudly(root: Path) -> None:
+    index = root / "2024/10/04/00" / DATABASE
+    index.chmod(0o600)
+    index.write_bytes(b"no database" * 4000)
+    index.chmod(0o400)
+    _, failures = sweep(root, Retention(rtp_age=HOUR_US, min_free=NO_GUARD)).run()
+    assert len(failures) == 1
+    assert "2024/10/04/00/sipflow.db: file is not a database" in failures[0]
+    first, *others = parts(root)
+    assert first.rtp_octets == octets_of(root / first.path).rtp > 0
+    assert [part.rtp_octets == 0 for part in others] == [True] * 4 + [False]
+    assert sweep(root, Retention(sip_age=HOUR_US, min_free=NO_GUARD)).run()[1] == []
+    assert [part.path[-2:] for part in parts(root)] == ["05"]
+
+
+def test_what_somebody_removed_by_hand_takes_no_room(root: Path) -> None:
+    media = sum(octets_of(root / part.path).rtp for part in parts(root))
+    sweep(root, Retention(min_free=NO_GUARD)).run()
+    shutil.rmtree(root / "2024/10/04/03")
+    gone = next(part.rtp_octets for part in parts(root) if part.path == "2024/10/04/03")
+    assert gone
+    limits = Retention(rtp_bytes=media - gone, sip_age=3 * HOUR_US, min_free=NO_GUARD)
+    assert sweep(root, limits, hour=3).run()[0].steps == []
+    decided, failures = sweep(root, limits, hour=7).run()
+    assert ([step.part.path[-2:] for step in decided.steps], failures) == (["00", "01", "02", "03"], [])
+
+
 def test_a_dry_run_changes_nothing(root: Path) -> None:
     catalog = sqlite3.connect(root / CATALOG)
     catalog.execute("UPDATE parts SET sip_octets = NULL, rtp_octets = NULL")

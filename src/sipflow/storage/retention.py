@@ -140,8 +140,9 @@ class _Planner:
         for one in self._standing(action):
             if gone >= needed:
                 break
-            gone += octets(one)
-            self._do(one, action, why)
+            if octets(one):
+                gone += octets(one)
+                self._do(one, action, why)
         return gone
 
     def _standing(self, action: Action) -> list[Holding]:

@@ -5,6 +5,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from sipflow.clock import now_us
@@ -98,28 +99,39 @@ class Sweep:
     def _count(self, catalog: Catalog) -> None:
         """Fill in the octets by kind of parts where nobody has counted them."""
         for part in catalog.standing():
-            if part.sealed and part.rtp_octets is None:
-                catalog.counted(part, *self._octets(part))
+            if part.sealed and part.rtp_octets is None and (octets := self._octets(part)) is not None:
+                catalog.counted(part, *octets)
 
-    def _octets(self, part: Part) -> Octets:
+    def _octets(self, part: Part) -> Octets | None:
+        """Count a part by its index, else by the headers of its blocks; None when it can be read in neither way."""
         directory = self._root / part.path
-        try:
-            return octets_listed(directory) or octets_of(directory, self._pace)
-        except StorageError as error:
-            # Planned by its size, as SIP: what cannot be read can still be deleted.
-            LOG.warning("%s", error)
-            return Octets(_size(directory / DATA) + _size(directory / DATABASE), 0)
+        counts: tuple[Callable[[], Octets | None], ...] = (
+            partial(octets_listed, directory),
+            partial(octets_of, directory, self._pace),
+        )
+        for count in counts:
+            try:
+                if (octets := count()) is not None:
+                    return octets
+            except StorageError as error:
+                LOG.warning("%s", error)
+        return None
 
     def _holding(self, part: Part) -> Holding:
-        directory = self._root / part.path
         if part.state == "deleting":
             return Holding(part, part.sip_octets or 0, part.rtp_octets or 0)
+        directory = self._root / part.path
         if not part.sealed:
             # How much of it is media nobody has counted yet; all of data.raw is nearly right.
             return Holding(part, _size(directory / DATABASE), _size(directory / DATA), "open buckets")
+        if not (directory / DATA).exists():
+            # Somebody removed it: it takes no room, and its row goes when its time is over.
+            return Holding(part, 0, 0)
         held = f"buckets with a file named {HOLD}" if (directory / HOLD).exists() else ""
         if part.sip_octets is None or part.rtp_octets is None:
-            return Holding(part, *self._octets(part), held)
+            # What cannot be read is planned by its size: it can still be deleted.
+            octets = self._octets(part) or Octets(_size(directory / DATA) + _size(directory / DATABASE), 0)
+            return Holding(part, *octets, held)
         return Holding(part, part.sip_octets, part.rtp_octets, held)
 
     def _do(self, catalog: Catalog, step: Step) -> None:
