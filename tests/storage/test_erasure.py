@@ -7,6 +7,7 @@ import sqlite3
 import stat
 import subprocess
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -206,6 +207,23 @@ def test_damaged_media_is_erased_too_and_damaged_messages_are_left(bucket: Path,
     found = [one.what for one in walk(bucket)]
     assert found.count(Stretch.DAMAGE) == 1
     assert Stretch.STREAM not in found
+
+
+def test_damage_that_reaches_into_messages_is_erased_up_to_them(bucket: Path) -> None:
+    before = walk(bucket)
+    stream, messages = next(
+        (one, two) for one, two in pairwise(before) if (one.what, two.what) == (Stretch.STREAM, Stretch.MESSAGES)
+    )
+    (bucket / DATA).chmod(0o600)
+    octets = bytearray((bucket / DATA).read_bytes())
+    for span in (stream, messages):
+        octets[span.offset + 9] ^= 0xFF
+    (bucket / DATA).write_bytes(octets)
+    assert [one.length for one in walk(bucket) if one.what is Stretch.DAMAGE] == [stream.length + messages.length]
+    erase_media(bucket, WHEN)
+    after = (bucket / DATA).read_bytes()
+    assert not any(after[stream.offset + 12 : stream.end])
+    assert after[messages.offset : messages.end] == octets[messages.offset : messages.end]
 
 
 def test_a_file_system_without_holes_gets_zeros(bucket: Path, recorded: Path, monkeypatch: pytest.MonkeyPatch) -> None:

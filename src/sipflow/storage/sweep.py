@@ -53,16 +53,23 @@ class Sweep:
         self._clock = clock
         self._pace = pace
 
-    def plan(self, held_by_age: str = "") -> Plan:
-        """Count what stands and decide. Writes nothing. Raises StorageError."""
+    def plan(self, held_by_age: Callable[[], str] = lambda: "") -> Plan:
+        """Count what stands and decide. Writes nothing. Raises StorageError.
+
+        `held_by_age` says why nothing may be deleted for its age; empty when it may. It is asked after the clock: a leap
+        that it does not see yet is none of the time that counts.
+        """
         catalog = Catalog(self._root, readonly=True)
         try:
             holdings = [self._holding(part) for part in catalog.standing()]
         finally:
             catalog.close()
-        return plan(holdings, self._limits, disk_of(self._root), self._clock(), held_by_age)
+        now = self._clock()
+        return plan(holdings, self._limits, disk_of(self._root), now, held_by_age())
 
-    def run(self, held_by_age: str = "", stopped: Callable[[], bool] = lambda: False) -> tuple[Plan, list[str]]:
+    def run(
+        self, held_by_age: Callable[[], str] = lambda: "", stopped: Callable[[], bool] = lambda: False
+    ) -> tuple[Plan, list[str]]:
         """Plan, and do what was planned; gives the plan and what could not be done, in sentences.
 
         A step that fails costs no other; it is planned again by the next run. Raises RootBusy, StorageError.

@@ -64,9 +64,8 @@ class Sweeper:
         """Apply retention now. Never raises: what is wrong is told by `faults`."""
         if not (self._root / CATALOG).exists():
             return
-        held_by_age = self._watch.held()
         try:
-            decided, self._faults = self._sweep.run(held_by_age, self._stop.is_set)
+            decided, self._faults = self._sweep.run(self._watch.held, self._stop.is_set)
             self._notes = decided.shortfalls
         except RootBusy:
             return  # the command does what we would
