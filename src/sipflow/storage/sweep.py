@@ -56,8 +56,8 @@ class Sweep:
     def plan(self, held_by_age: Callable[[], str] = lambda: "") -> Plan:
         """Count what stands and decide. Writes nothing. Raises StorageError.
 
-        `held_by_age` says why nothing may be deleted for its age; empty when it may. It is asked after the clock: a leap
-        that it does not see yet is none of the time that counts.
+        `held_by_age` says why nothing may be deleted for its age; empty when it may. It is asked after the clock: a
+        leap that it does not see yet is none of the time that counts.
         """
         catalog = Catalog(self._root, readonly=True)
         try:
