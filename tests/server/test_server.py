@@ -282,6 +282,12 @@ def test_buckets_lie_where_the_setting_says(tmp_path: Path, subdirs: str, depth:
     assert len(bucket.parts) == depth
 
 
+def health(server: RunningServer) -> dict[str, list[str]]:
+    answer = httpx.get(server.url + "/health", headers={"Accept": "application/json"})
+    assert answer.status_code == 200
+    return answer.json()  # type: ignore[no-any-return]
+
+
 def test_what_is_kept_no_longer_goes_while_the_server_records(tmp_path: Path) -> None:
     root = tmp_path / "data"
     record(root, hours(2))
@@ -294,9 +300,9 @@ def test_what_is_kept_no_longer_goes_while_the_server_records(tmp_path: Path) ->
         assert len(server.get("/flow", callid="call-1@h").json()["flow"]) == 3
         server.until(lambda: len(server.get("/flow", callid="fresh").json()["flow"]) == 1, "recorded")
         # The buckets are years older than the 400 days: at its start the server does not trust such a clock.
-        health = httpx.get(server.url + "/health", headers={"Accept": "application/json"})
-        assert health.status_code == 200
-        assert any("nothing is deleted for its age until" in note for note in health.json()["notes"])
+        server.until(
+            lambda: any("nothing is deleted for its age until" in note for note in health(server)["notes"]), "held"
+        )
         assert server.stop() == 0
     done = subprocess.run(
         [sys.executable, "-m", "sipflow", "retention", "--dir", str(root), *limits[2:]],
