@@ -18,7 +18,7 @@ from reference import block as reference
 from sipflow.errors import NewerFormat, StorageError
 from sipflow.storage import erasure, index
 from sipflow.storage.block import Block, Damage, iter_blocks
-from sipflow.storage.erasure import erase_media
+from sipflow.storage.erasure import carry_over, erase_media
 from sipflow.storage.layout import DATA, DATABASE, find_buckets
 from sipflow.storage.reindex import reindex_bucket
 from sipflow.storage.sealed import Octets, call_ids, erased_us, octets_listed, octets_of, totals
@@ -297,6 +297,30 @@ def test_an_index_of_version_2_loses_its_media_rows_only(
     assert rows(bucket, "PRAGMA user_version") == [(2,)]
     names = "SELECT name FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL ORDER BY name"
     assert rows(bucket, names) == rows(before, names)
+
+
+def test_a_rebuilt_index_of_version_2_keeps_the_names_of_streams(
+    bucket: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index, "SCHEMA_VERSION", 2)
+    as_version_2(bucket)
+    erase_media(bucket, WHEN)
+    fresh = tmp_path / "fresh.db"
+    fresh.write_bytes((bucket / DATABASE).read_bytes())
+    rebuilt = sqlite3.connect(fresh)
+    rebuilt.executescript(
+        "DELETE FROM streams; DROP TABLE erased; UPDATE call_meta SET rtp_packets = 0, rtp_streams = 0"
+    )
+    rebuilt.close()
+    carry_over(bucket, fresh)
+    rebuilt = sqlite3.connect(fresh)
+    for same in (
+        "SELECT call, leg, src, dst, ssrc FROM streams ORDER BY 1, 2, 3, 4, 5",
+        "SELECT * FROM call_meta ORDER BY id",
+        "SELECT * FROM erased",
+    ):
+        assert rebuilt.execute(same).fetchall() == rows(bucket, same) != []
+    rebuilt.close()
 
 
 def test_an_index_of_a_later_version_is_refused_and_nothing_touched(

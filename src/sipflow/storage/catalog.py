@@ -284,7 +284,7 @@ class Catalog:
         return [
             Part(*row)
             for row in self._read(
-                f"SELECT {self._columns} FROM parts WHERE state IN ('open', 'sealed') "
+                f"SELECT {self._columns} FROM parts WHERE state NOT IN ('making', 'deleting', 'deleted') "
                 "ORDER BY t1_us IS NOT NULL, t1_us DESC, id DESC"
             )
         ]

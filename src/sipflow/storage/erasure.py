@@ -10,7 +10,7 @@ from pathlib import Path
 from sipflow.errors import NewerFormat, StorageError
 from sipflow.storage.index import connect
 from sipflow.storage.layout import DATA, DATABASE
-from sipflow.storage.sealed import ERASED_KIND, Octets, erased_us, octets_of
+from sipflow.storage.sealed import ERASED_KIND, Octets, erased_us, has_table, octets_of
 from sipflow.storage.span import ERASED_MAGIC, ERASED_NAME, FRAME, FRAME_MAX, Run, Stretch, spans, stream_runs
 
 # What of each table stays, by version of the index; a table that is not named stays whole. call_meta goes on counting
@@ -24,15 +24,22 @@ _STREAMS = "SELECT DISTINCT block FROM media_msgs ORDER BY block"
 _MESSAGES = "SELECT DISTINCT block FROM sip_msgs ORDER BY block"
 _ERASED_TABLE = "CREATE TABLE IF NOT EXISTS erased (kind INTEGER PRIMARY KEY, erased_us INTEGER NOT NULL)"
 _CARRY_COUNTS = """
-UPDATE call_meta SET rtp_packets = o.rtp_packets, rtp_streams = o.rtp_streams,
+UPDATE call_meta SET rtp_packets = coalesce(o.rtp_packets, 0), rtp_streams = coalesce(o.rtp_streams, 0),
     first_us = min(call_meta.first_us, o.first_us), last_us = max(call_meta.last_us, o.last_us)
 FROM old.call_meta o WHERE o.call_id = call_meta.call_id
 """
 # Calls that were known by their media alone.
 _CARRY_SILENT = """
 INSERT INTO call_meta (call_id, first_us, last_us, rtp_packets, rtp_streams)
-SELECT call_id, first_us, last_us, rtp_packets, rtp_streams FROM old.call_meta o
+SELECT call_id, first_us, last_us, coalesce(rtp_packets, 0), coalesce(rtp_streams, 0) FROM old.call_meta o
 WHERE sip_messages = 0 AND NOT EXISTS (SELECT 1 FROM call_meta c WHERE c.call_id = o.call_id)
+"""
+# Version 2 names streams apart from their chunks.
+_CARRY_STREAMS = """
+INSERT INTO streams (call, leg, src, dst, ssrc)
+SELECT c.id, s.leg, s.src, s.dst, s.ssrc
+FROM old.streams s JOIN old.call_meta o ON o.id = s.call JOIN call_meta c ON c.call_id = o.call_id
+EXCEPT SELECT call, leg, src, dst, ssrc FROM streams
 """
 _KEEP_SIZE, _PUNCH_HOLE = 1, 2  # linux/falloc.h
 _ZEROS = bytes(1 << 20)
@@ -194,6 +201,8 @@ def carry_over(directory: Path, fresh: Path) -> None:
                 index.execute("ATTACH ? AS old", [f"{(directory / DATABASE).resolve().as_uri()}?mode=ro&immutable=1"])
                 index.execute(_CARRY_COUNTS)
                 index.execute(_CARRY_SILENT)
+                if all(has_table(index, "streams", of) for of in ("main", "old")):
+                    index.execute(_CARRY_STREAMS)
             index.execute(_ERASED_TABLE)
             index.execute("INSERT OR IGNORE INTO erased VALUES (?, ?)", [ERASED_KIND, since])
         finally:

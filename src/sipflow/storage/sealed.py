@@ -61,7 +61,7 @@ def octets_listed(directory: Path) -> Octets | None:
     """
 
     def add_up(index: sqlite3.Connection) -> Octets | None:
-        if not _has_table(index, "blocks"):
+        if not has_table(index, "blocks"):
             return None
         sip, rtp = index.execute(
             "SELECT coalesce(sum(length) FILTER (WHERE kind = 1), 0), coalesce(sum(length) FILTER (WHERE kind = 2), 0) "
@@ -97,15 +97,15 @@ def octets_of(directory: Path, pace: Callable[[], None] = lambda: None) -> Octet
 
 
 def _erased_us(index: sqlite3.Connection) -> int | None:
-    if not _has_table(index, "erased"):
+    if not has_table(index, "erased"):
         return None
     row = index.execute("SELECT erased_us FROM erased WHERE kind = ?", [ERASED_KIND]).fetchone()
     return None if row is None else int(row[0])
 
 
-def _has_table(index: sqlite3.Connection, name: str) -> bool:
-    found = index.execute("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?", [name]).fetchone()
-    return found is not None
+def has_table(index: sqlite3.Connection, name: str, of: str = "main") -> bool:
+    """Tell whether an open index, or one attached to it as `of`, has a table."""
+    return bool(index.execute("SELECT 1 FROM pragma_table_info(?, ?)", [name, of]).fetchone())
 
 
 def _ask(directory: Path, question: Callable[[sqlite3.Connection], Any]) -> Any:
