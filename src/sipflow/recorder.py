@@ -74,6 +74,7 @@ class Recorder:
         self._stop = threading.Event()
         self._reader: subprocess.Popen[bytes] | None = None
         self._pressure = Pressure.OK
+        self._unseen = ""  # why the room on the disk is not known
         with ExitStack() as undo:
             self._lock = RootLock(settings.root)
             undo.callback(self._lock.close)
@@ -222,7 +223,11 @@ class Recorder:
         try:
             disk = disk_of(self._settings.root)
         except StorageError as error:
-            return Disk(0, 0), [str(error)]
+            if str(error) != self._unseen:
+                LOG.error("%s", error)
+            self._unseen = str(error)
+            return Disk(0, 0), [self._unseen]
+        self._unseen = ""
         min_free = self._settings.retention.min_free.on(disk.total)
         pressure = judge(self._pressure, disk, min_free)
         refused = complaint(pressure, disk, min_free)
