@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from sipflow.config import Address, Settings, load
+from sipflow.amount import Room
+from sipflow.clock import DAY_US
+from sipflow.config import Address, Retention, Settings, load
 from sipflow.errors import ConfigError
 from sipflow.server_options import parse_arguments
 
@@ -100,6 +102,62 @@ def test_a_wrong_value_is_refused_by_name(tmp_path: Path, line: str, expected: s
     assert expected in refused(tmp_path, f"[sipflow]\n{line}\n")
 
 
+def test_what_is_kept_is_read_from_its_table(tmp_path: Path) -> None:
+    text = (
+        '[sipflow]\nroot = "x"\n[sipflow.retention]\nsip_age = "400d"\nrtp_age = "4w"\nsip_bytes = "50GB"\n'
+        'rtp_bytes = 1000000\nmin_free = "10%"\n'
+    )
+    settings = load(write(tmp_path, text), environment={})
+    assert settings.root == Path("x")
+    assert settings.retention == Retention(400 * DAY_US, 28 * DAY_US, 50 * 10**9, 10**6, Room(share=0.1))
+    settings = load(write(tmp_path, '[sipflow.retention]\nsip_age = "none"\nmin_free = "none"\n'), environment={})
+    assert settings.retention == Retention(min_free=Room())
+
+
+@pytest.mark.parametrize("line", ['retention = "30d"', "ttl_secs = 2592000"])
+def test_one_age_for_all(tmp_path: Path, line: str) -> None:
+    file = write(tmp_path, f"[sipflow]\n{line}\n")
+    assert load(file, environment={}).retention == Retention(30 * DAY_US, 30 * DAY_US)
+    assert parse_arguments(["--config", str(file), "--sip-age", "10d"]).retention == Retention(10 * DAY_US, 10 * DAY_US)
+    assert parse_arguments(["--config", str(file), "--rtp-age", "36h"]).retention.rtp_age == DAY_US * 3 // 2
+
+
+def test_no_life_is_for_ever(tmp_path: Path) -> None:
+    assert load(write(tmp_path, "[sipflow]\nttl_secs = 0\n"), environment={}).retention == Retention()
+    assert parse_arguments(["--ttl-secs", "7200", "--min-free", "none"]).retention == Retention(
+        DAY_US // 12, DAY_US // 12, min_free=Room()
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('retention = "30"', "/sipflow.toml:2: retention: found '30'; allowed: a whole number of minutes, hours, days"),
+        ('retention = "30m"', "retention: found '30m'; allowed: a whole number"),
+        ("retention = 30", "retention: found 30; allowed: a whole number of"),
+        ("ttl_secs = 60", "ttl_secs: found 60; allowed: 0 for ever, or 3600 and more"),
+        ("ttl_secs = -1", "ttl_secs: found -1; allowed: a whole number from 0"),
+        ('retention = "30d"\nttl_secs = 7200', "ttl_secs: found 'beside retention'; allowed: one of the two"),
+        ('subdirs = "none"\nretention = "30d"', "sipflow.toml:2: subdirs: found 'none'; allowed: \"hourly\" or"),
+        ('[sipflow.retention]\nsip_age = "1y"', "/sipflow.toml:3: retention.sip_age: found '1y'; allowed: a whole"),
+        ('[sipflow.retention]\nsip_bytes = "many"', "retention.sip_bytes: found 'many'; allowed: octets, or a number"),
+        ("[sipflow.retention]\nrtp_bytes = 0", "retention.rtp_bytes: found 0; allowed: octets"),
+        ("[sipflow.retention]\nmin_free = true", "retention.min_free: found True; allowed: a share of the disk"),
+        ('[sipflow.retention]\nmin_free = "120%"', "retention.min_free: found '120%'; allowed: a share"),
+        (
+            '[sipflow.retention]\nrtp_aeg = "1d"',
+            "/sipflow.toml:3: retention.rtp_aeg: found 'an unknown key'; allowed: retention.rtp_age (did you",
+        ),
+        (
+            '[sipflow.retention]\nsip_age = "1d"\nrtp_age = "2d"',
+            "/sipflow.toml:4: retention.rtp_age: found '2d'; allowed: up to 1d, the age of SIP",
+        ),
+    ],
+)
+def test_a_wrong_limit_is_refused(tmp_path: Path, text: str, expected: str) -> None:
+    assert expected in refused(tmp_path, f"[sipflow]\n{text}\n")
+
+
 def test_upload_is_refused_with_its_line_not_ignored(tmp_path: Path) -> None:
     message = refused(tmp_path, '[sipflow]\nroot = "x"\n\n[sipflow.upload]\ntype = "s3"\n')
     assert message.startswith("/sipflow.toml:4: upload: ")
@@ -162,8 +220,8 @@ def test_every_flag_of_rustpbx_is_taken(monkeypatch: pytest.MonkeyPatch) -> None
         1000,
         "daily",
     )
-    assert len(settings.without_effect) == 12
-    assert "--ttl-secs: accepted, has no effect: nothing is deleted by this version" in settings.without_effect
+    assert len(settings.without_effect) == 11
+    assert settings.retention == Retention()
 
 
 @pytest.mark.parametrize(
@@ -178,6 +236,8 @@ def test_every_flag_of_rustpbx_is_taken(monkeypatch: pytest.MonkeyPatch) -> None
         (["--flush-count", "many"], "argument --flush-count: invalid int value: 'many'"),
         (["--subdirs", "weekly"], "--subdirs: found 'weekly'"),
         (["--config", "/absent.toml"], "--config: found '/absent.toml'; allowed: a readable file (No such file"),
+        (["--rtp-age", "2"], "--rtp-age: found '2'; allowed: a whole number of minutes"),
+        (["--min-free", "x"], "--min-free: found 'x'; allowed: a share of the disk, e.g. 5%, or octets"),
         (["--recv-buffer-size", "0"], "--recv-buffer-size (in MB): found 0"),
     ],
 )

@@ -49,7 +49,7 @@ def test_columns_of_the_index_are_listed_in_order() -> None:
 def test_columns_of_the_catalog_are_listed_in_order(tmp_path: Path) -> None:
     Catalog(tmp_path).close()
     catalog = sqlite3.connect(tmp_path / CATALOG)
-    assert len(tables_of(catalog)) == 2
+    assert len(tables_of(catalog)) == 3
     for table in tables_of(catalog):
         assert columns_listed(table) == columns_of(catalog, table), table
     catalog.close()

@@ -13,6 +13,7 @@ RANKS = {
     for rank, names in enumerate(
         (
             ("version", "errors", "clock", "placement", "thread", "orders", "server_log"),
+            ("amount", "leap"),
             ("config",),
             ("_fast",),
             ("wire",),

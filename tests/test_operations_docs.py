@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sipflow.config import Settings
+from sipflow.config import Retention, Settings
 from sipflow.server_options import parse_arguments
 from sipflow.web.metrics import exposition
 from sipflow.web.status import OpenBucket, RecorderSnapshot
@@ -20,9 +20,9 @@ def section(title: str) -> str:
     return PAGE.split(f"## {title}\n", 1)[1].split("\n## ", 1)[0]
 
 
-def rows() -> dict[str, tuple[str, str]]:
+def rows(title: str = "Settings") -> dict[str, tuple[str, str]]:
     """Read key, option and default."""
-    found = re.findall(r"^\| `(\w+)` \| (\S*?) ?\| (.*?) \| \S", section("Settings"), re.MULTILINE)
+    found = re.findall(r"^\| `(\w+)` \| (\S*?) ?\| (.*?) \| \S", section(title), re.MULTILINE)
     return {key: (option.strip("`"), default) for key, option, default in found}
 
 
@@ -30,12 +30,16 @@ def test_every_setting_is_listed_in_order() -> None:
     assert list(rows()) == [field.name for field in fields(Settings) if field.name not in FOUND]
 
 
-def test_defaults_are_those_of_the_code() -> None:
-    defaults = Settings()
-    for key, (_, default) in rows().items():
+def test_every_limit_is_listed_in_order() -> None:
+    assert list(rows("Retention")) == [field.name for field in fields(Retention)]
+
+
+@pytest.mark.parametrize(("title", "defaults"), [("Settings", Settings()), ("Retention", Retention())])
+def test_defaults_are_those_of_the_code(title: str, defaults: Settings | Retention) -> None:
+    for key, (_, default) in rows(title).items():
         value = getattr(defaults, key)
         text = ",".join(str(one) for one in value) if type(value) is tuple else str(value)
-        if value in (None, ()):
+        if value in (None, (), Retention()):
             assert "`" not in default, key
         else:
             assert default == f"`{text.lower() if isinstance(value, bool) else text}`", key
@@ -45,8 +49,9 @@ def test_every_option_is_known(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parse_arguments(["--help"])
     known = set(re.findall(r"--[\w-]+", capsys.readouterr().out))
-    options = {option for option, _ in rows().values() if option}
-    assert len(options) == len(rows()) - 1
+    listed = [*rows().values(), *rows("Retention").values()]
+    options = {option for option, _ in listed if option}
+    assert len(options) == len(listed) - 1
     assert options - known == set()
 
 

@@ -8,7 +8,7 @@ import httpx
 import msgspec
 
 from sipflow.clock import format_time
-from sipflow.errors import BadQuery, CallUnknown, ConfigError, NothingToPlay, QueryError, ServerUnreachable
+from sipflow.errors import BadQuery, CallUnknown, ConfigError, Expired, NothingToPlay, QueryError, ServerUnreachable
 from sipflow.query.answer import CallPage, CallSummary, Criteria, Flow
 from sipflow.query.transcript import Transcript, read_back
 from sipflow.query.window import Window
@@ -79,7 +79,8 @@ class SipflowClient:
             with self._http.stream("GET", self._address(f"{_path(call_id)}/media.wav"), params=query) as answer:
                 if answer.status_code == httpx.codes.NOT_FOUND:
                     answer.read()
-                    raise NothingToPlay(_message(answer))
+                    message = _message(answer)
+                    raise (Expired if message.startswith("expired:") else NothingToPlay)(message)
                 self._check(answer, call_id)
                 self.unread = [answer.headers["Sipflow-Faults"]] if "Sipflow-Faults" in answer.headers else []
                 yield from answer.iter_bytes()
@@ -109,6 +110,8 @@ class SipflowClient:
         match answer.status_code:
             case httpx.codes.NOT_FOUND if call_id is not None and message.startswith("no packet of call"):
                 raise CallUnknown(call_id)
+            case httpx.codes.NOT_FOUND if message.startswith("expired:"):
+                raise Expired(message)
             case httpx.codes.NOT_FOUND:
                 raise ServerUnreachable(f"{self.url} did not answer as sipflow does: no such page")
             case httpx.codes.BAD_REQUEST:

@@ -13,8 +13,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
+from sipflow.amount import AGE_FORM, AGES, SIZE_FORM, Room, age_text, parse_age, parse_room, parse_size
+from sipflow.clock import SECOND_US
 from sipflow.errors import ConfigError
 
 Network: TypeAlias = IPv4Network | IPv6Network
@@ -47,6 +49,29 @@ DEFAULT_UDP = Address("0.0.0.0", 3000)  # noqa: S104
 DEFAULT_HTTP = Address("0.0.0.0", 3001)  # noqa: S104
 
 
+# A full disk loses what comes in, which nobody has seen yet. File systems want a few percent to themselves; of a large
+# disk that would be more than any burst between two looks of a minute needs.
+DEFAULT_MIN_FREE = Room(0.05, 20 * 10**9)
+
+
+@dataclass(frozen=True)
+class Retention:
+    """What is kept: ages in microseconds, sizes in octets, None for no limit."""
+
+    # Kept for ever unless somebody decides otherwise: what is deleted does not come back.
+    sip_age: int | None = None
+    rtp_age: int | None = None
+    sip_bytes: int | None = None
+    rtp_bytes: int | None = None
+    # See DEFAULT_MIN_FREE.
+    min_free: Room = DEFAULT_MIN_FREE
+
+    @property
+    def limits(self) -> bool:
+        """Tell whether anything but the room on the disk limits what is kept."""
+        return any(one is not None for one in (self.sip_age, self.rtp_age, self.sip_bytes, self.rtp_bytes))
+
+
 @dataclass(frozen=True)
 class Settings:
     """Everything a server can be told. Each default says why it is what it is."""
@@ -61,6 +86,8 @@ class Settings:
     # Packets that may be pending before a commit, and the longest that an idle stream stays in the pool.
     flush_count: int = 500
     flush_interval_secs: int = 10
+    # What is deleted, and when.
+    retention: Retention = Retention()
     # RTP is what makes recordings and loss figures possible; without it a store is about five times smaller.
     media: bool = True
     # No secret is better than a known one: without it only loopback and `trusted` networks are answered.
@@ -111,7 +138,6 @@ WITHOUT_EFFECT = {
     "shards": "one committer keeps up; see receivers and encoders",
     "channel_capacity": "the pool is the queue; see pool_mb",
     "blocking_backpressure": "the socket is never blocked; drops are counted",
-    "ttl_secs": "nothing is deleted by this version",
     "memtable_size_mb": "there is no FlowDB engine",
     "block_cache_capacity_mb": "there is no FlowDB engine",
     "flowdb_sync_mode": "there is no FlowDB engine; see durability",
@@ -130,6 +156,10 @@ NOT_SUPPORTED = {
     "udp_addr": "a node of a cluster",
     "http_addr": "a node of a cluster",
 }
+
+RETENTION = "retention"
+# Nothing smaller than a bucket is deleted, and the smallest is an hour.
+AGE_MIN_US = AGES["h"]
 
 ADDRESS_FORM = "IP:PORT, e.g. 0.0.0.0:3000 or [::]:3000, port 0 to 65535"
 
@@ -152,7 +182,7 @@ def load(
 
 def settings_from(given: Mapping[str, Given]) -> Settings:
     """Check given values, by name of the setting, and fill the rest with defaults. Raises ConfigError."""
-    checked: dict[str, object] = {}
+    checked: dict[str, Any] = {}
     idle: list[str] = []
     for name, item in given.items():
         if name in WITHOUT_EFFECT:
@@ -164,10 +194,16 @@ def settings_from(given: Mapping[str, Given]) -> Settings:
             raise item._replace(value=NOT_SUPPORTED[name]).wrong("nothing: this is not supported by this version")
         elif name in _READERS:
             checked[name] = _READERS[name](item)
-        else:
-            raise ConfigError(item.key, "an unknown key", nearest(name, [*_READERS, *WITHOUT_EFFECT]), item.where)
+        elif name not in _RETENTION:
+            known = _RETENTION if name.startswith(f"{RETENTION}.") else [*_READERS, RETENTION, *WITHOUT_EFFECT]
+            raise ConfigError(item.key, "an unknown key", nearest(name, list(known)), item.where)
+    checked[RETENTION] = _retention({name: item for name, item in given.items() if name in _RETENTION})
+    if checked.get("subdirs") == "none" and checked[RETENTION].limits:
+        raise given["subdirs"].wrong(
+            '"hourly" or "daily" where retention is set: it deletes whole buckets, never the only one'
+        )
     # The readers return the type of the field they are listed under; the table below is the whole proof of it.
-    return dataclasses.replace(Settings(without_effect=tuple(idle)), **checked)  # type: ignore[arg-type]
+    return dataclasses.replace(Settings(without_effect=tuple(idle)), **checked)
 
 
 def read_file(file: Path) -> dict[str, Given]:
@@ -188,7 +224,13 @@ def read_file(file: Path) -> dict[str, Given]:
     if not isinstance(table, dict):
         found = ", ".join(f"[{name}]" for name in document) or "an empty file"
         raise ConfigError("[sipflow]", found, "a table [sipflow] that holds the settings", str(file))
-    return {name: Given(value, name, f"{file}:{_line_of(text, name)}") for name, value in table.items()}
+    given = {name: Given(value, name, f"{file}:{_line_of(text, name)}") for name, value in table.items()}
+    if isinstance(table.get(RETENTION), dict):
+        del given[RETENTION]
+        for name, value in table[RETENTION].items():
+            key = f"{RETENTION}.{name}"
+            given[key] = Given(value, key, f"{file}:{_line_of(text, name, f'sipflow.{RETENTION}')}")
+    return given
 
 
 def parse_address(item: Given) -> Address:
@@ -211,15 +253,15 @@ def nearest(name: str, known: list[str]) -> str:
     return f"{close[0]} (did you mean that?)" if close else ", ".join(sorted(known))
 
 
-def _line_of(text: str, name: str) -> int:
-    """Find the line of a key of `[sipflow]`, or of the table `[sipflow.NAME]`; 1 when it is written in another way."""
+def _line_of(text: str, name: str, table: str = "sipflow") -> int:
+    """Find the line of a key of a table, or of a table below it of that name; 1 when it is written in another way."""
     key = re.compile(rf"\s*[\"']?{re.escape(name)}[\"']?\s*(=|\.)")
     inside = False
     for number, line in enumerate(text.splitlines(), 1):
         header = re.match(r"\s*\[\[?\s*([^\]]+?)\s*\]", line)
         if header:
-            inside = header[1] == "sipflow"
-            if header[1].startswith(f"sipflow.{name}"):
+            inside = header[1] == table
+            if header[1].startswith(f"{table}.{name}"):
                 return number
         elif inside and key.match(line):
             return number
@@ -284,6 +326,70 @@ def _flag(item: Given) -> bool:
     raise item.wrong("true or false")
 
 
+def _age(item: Given) -> int | None:
+    if item.value == "none":
+        return None
+    try:
+        age_us = parse_age(item.value) if isinstance(item.value, str) else 0
+    except ValueError:
+        age_us = 0
+    if age_us < AGE_MIN_US:
+        raise item.wrong(f'{AGE_FORM}, one hour or more; or "none"')
+    return age_us
+
+
+def _size(item: Given) -> int | None:
+    if item.value == "none":
+        return None
+    if isinstance(item.value, int) and not isinstance(item.value, bool) and item.value > 0:
+        return item.value
+    try:
+        octets = parse_size(item.value) if isinstance(item.value, str) else 0
+    except ValueError:
+        octets = 0
+    if octets == 0:
+        raise item.wrong(f'{SIZE_FORM}, more than none; or "none"')
+    return octets
+
+
+def _room(item: Given) -> Room:
+    if item.value in ("none", 0) and not isinstance(item.value, bool):
+        return Room()
+    try:
+        if isinstance(item.value, int) and not isinstance(item.value, bool) and item.value > 0:
+            return Room(octets=item.value)
+        if isinstance(item.value, str):
+            return parse_room(item.value)
+    except ValueError:
+        pass
+    raise item.wrong(f'a share of the disk, e.g. 5%, or {SIZE_FORM}; or "none"')
+
+
+def _retention(given: Mapping[str, Given]) -> Retention:
+    """Put the limits together: one age for both, or one for each."""
+    checked = {name: _RETENTION[name](item) for name, item in given.items()}
+    both, seconds = given.get(RETENTION), given.get("ttl_secs")
+    if both is not None and seconds is not None:
+        raise seconds._replace(value=f"beside {both.key}").wrong("one of the two spellings")
+    age = checked.pop(RETENTION, checked.pop("ttl_secs", None))
+    limits = Retention(sip_age=age, rtp_age=age)
+    limits = dataclasses.replace(limits, **{name.partition(".")[2]: value for name, value in checked.items()})
+    if limits.sip_age is not None and limits.rtp_age is not None and limits.rtp_age > limits.sip_age:
+        rtp_age = given.get(f"{RETENTION}.rtp_age")
+        if rtp_age is not None:
+            raise rtp_age.wrong(f"up to {age_text(limits.sip_age)}, the age of SIP: media goes with its signalling")
+        limits = dataclasses.replace(limits, rtp_age=limits.sip_age)
+    return limits
+
+
+def _seconds(item: Given) -> int | None:
+    # RustPBX: the life of a packet in seconds, 0 for ever.
+    seconds = _whole(0, 10**10)(item)
+    if 0 < seconds * SECOND_US < AGE_MIN_US:
+        raise item.wrong("0 for ever, or 3600 and more")
+    return seconds * SECOND_US or None
+
+
 def _token(item: Given) -> str:
     # The value is a secret: the error tells its length, never its text.
     value = item.value
@@ -312,4 +418,14 @@ _READERS: dict[str, Callable[[Given], object]] = {
     "durability": _choice("process", "disk"),
     "sync_ms": _whole(10, 60_000),
     "log_level": _choice("debug", "info", "warning", "error"),
+}
+# The settings that make up Settings.retention.
+_RETENTION: dict[str, Callable[[Given], Any]] = {
+    RETENTION: _age,
+    "ttl_secs": _seconds,
+    f"{RETENTION}.sip_age": _age,
+    f"{RETENTION}.rtp_age": _age,
+    f"{RETENTION}.sip_bytes": _size,
+    f"{RETENTION}.rtp_bytes": _size,
+    f"{RETENTION}.min_free": _room,
 }

@@ -13,6 +13,7 @@ SipflowError
   QueryError                  a question that cannot be answered
     BadQuery                  the question itself is wrong (HTTP 400)
     CallUnknown               no such call (HTTP 404)
+    Expired                   it was recorded, and retention has removed it (HTTP 404)
     NothingToPlay             a call without audio we can render (HTTP 404)
   ServerUnreachable           a server named by URL did not answer
 """
@@ -109,6 +110,10 @@ class CallUnknown(QueryError):
     def __init__(self, call_id: str) -> None:
         super().__init__(f"no packet of call {call_id!r} is stored here")
         self.call_id = call_id
+
+
+class Expired(QueryError):
+    """What was asked for was recorded here and has expired since; the text begins with "expired:" and says when."""
 
 
 class NothingToPlay(QueryError):

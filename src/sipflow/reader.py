@@ -91,6 +91,7 @@ class PoolStatus:
             dropped={reason: count for reason, count in refused.items() if reason not in _REJECTIONS},
             pool=note.pool,
             faults=note.faults,
+            notes=note.notes,
             listening=note.listening,
             open_buckets=note.open_buckets,
             disk_free=note.disk_free,

@@ -16,8 +16,9 @@ import msgspec
 from sipflow._fast import LEDGERS, Intake, Receiver, heap_stay_small, receive_buffer
 from sipflow.clock import SECOND_US, monotonic_us, now_us
 from sipflow.config import Address, Settings
-from sipflow.errors import ConfigError
+from sipflow.errors import ConfigError, StorageError
 from sipflow.orders import ReaderOrders
+from sipflow.storage.disk import Disk, Pressure, complaint, disk_of, judge
 from sipflow.storage.layout import Subdirs
 from sipflow.storage.mend import Completion, mend_root
 from sipflow.storage.store import (
@@ -31,6 +32,7 @@ from sipflow.storage.store import (
     pool_path,
     sweep_orphans,
 )
+from sipflow.storage.sweeper import Sweeper
 from sipflow.thread import NamedThread
 from sipflow.version import __version__
 from sipflow.web.status import OpenBucket, PoolState, RecorderNote
@@ -84,6 +86,8 @@ class Recorder:
         self._started_us = now_us()
         self._stop = threading.Event()
         self._reader: subprocess.Popen[bytes] | None = None
+        self._pressure = Pressure.OK
+        self._unseen = ""  # why the room on the disk is not known
         with ExitStack() as undo:
             self._lock = RootLock(settings.root)
             undo.callback(self._lock.close)
@@ -115,6 +119,7 @@ class Recorder:
             if replayed:
                 LOG.info("replayed %d chunks that an earlier process left in the pool", replayed)
             Completion(settings.root).start()
+            self._sweeper = Sweeper(settings.root, settings.retention)
             self._listeners = [_Listener(sock, self._store, slot, settings) for slot, sock in enumerate(sockets)]
             undo.pop_all()
 
@@ -142,6 +147,7 @@ class Recorder:
 
     def run(self) -> None:
         """Record until `request_stop`, then drain and stop."""
+        self._sweeper.start()
         for listener in self._listeners:
             listener.thread.start()
         where = ", ".join(self.listening)
@@ -162,6 +168,7 @@ class Recorder:
         for listener in self._listeners:
             listener.stop()
         self._store.stop()
+        self._sweeper.stop()
         self._stop_reader()
         ledger, refused = self._store.pool.ledger()
         taken, stored = ledger["sip"] + ledger["rtp"], self._store.committed
@@ -234,30 +241,46 @@ class Recorder:
             if now - beat > _SILENCE_US
         ]
 
+    # --- the room on the disk ---
+
+    def _guard_room(self) -> tuple[Disk, list[str]]:
+        """Refuse what the disk has no room for; gives its room, and in sentences what is refused or wrong."""
+        try:
+            disk = disk_of(self._settings.root)
+        except StorageError as error:
+            if str(error) != self._unseen:
+                LOG.error("%s", error)
+            self._unseen = str(error)
+            return Disk(0, 0), [self._unseen]
+        self._unseen = ""
+        min_free = self._settings.retention.min_free.on(disk.total)
+        pressure = judge(self._pressure, disk, min_free)
+        refused = complaint(pressure, disk, min_free)
+        if pressure != self._pressure:
+            LOG.log(logging.ERROR if refused else logging.INFO, "%s", refused or "the disk has room: all is recorded")
+        self._pressure = pressure
+        self._store.pool.pressure = pressure
+        return disk, [refused] if refused else []
+
     # --- what the reader tells of us ---
 
     def _note(self) -> RecorderNote:
         done = self._store.committed
-        faults = [listener.fault for listener in self._listeners if listener.fault]
+        disk, refused = self._guard_room()
+        faults = refused + [listener.fault for listener in self._listeners if listener.fault]
         faults += [
             f"thread {listener.thread.name} died"
             for listener in self._listeners
             if not listener.thread.is_alive() and not listener.fault
         ]
         faults += self._silent_receivers()
-        faults += self._store.faults()
+        faults += self._store.faults() + self._sweeper.faults()
         free_streams, free_sip = self._store.pool.free_chunks()
         streams, sip = self._store.pool.total_chunks()
         if free_streams == 0:
             faults.append("the pool has no room for RTP: raise pool_mb, or find out why the disk is slow")
         if free_sip == 0:
             faults.append("the pool has no room for SIP: raise pool_mb, or find out why the disk is slow")
-        disk_free = disk_total = 0
-        try:
-            disk = os.statvfs(self._settings.root)
-            disk_free, disk_total = disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
-        except OSError as error:
-            faults.append(f"the data root is gone or cannot be reached: {error.strerror}")
         return RecorderNote(
             version=__version__,
             pid=os.getpid(),
@@ -276,12 +299,13 @@ class Recorder:
             replayed=self._store.replayed,
             pool=PoolState(streams + sip, free_streams + free_sip, self._store.pool.queued()),
             faults=faults,
+            notes=self._sweeper.notes(),
             open_buckets=[
                 OpenBucket(path, bucket.sip_rows, bucket.media_rows, bucket.index_octets, bucket.octets)
                 for path, bucket in self._store.open_buckets()
             ],
-            disk_free=disk_free,
-            disk_total=disk_total,
+            disk_free=disk.free,
+            disk_total=disk.total,
         )
 
 

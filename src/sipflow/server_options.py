@@ -21,7 +21,6 @@ _IDLE: tuple[tuple[str, str, str | None], ...] = (
     ("--no-compress", "compress", None),
     ("--compress-level", "compress_level", "N"),
     ("--blocking-backpressure", "blocking_backpressure", None),
-    ("--ttl-secs", "ttl_secs", "N"),
     ("--memtable-size-mb", "memtable_size_mb", "N"),
     ("--block-cache-capacity-mb", "block_cache_capacity_mb", "N"),
     ("--perf-log-interval", "perf_log_interval", "SECONDS"),
@@ -91,6 +90,13 @@ _DIRECT = {
     "http": "--http",
     "root": "--dir",
     "subdirs": "--subdirs",
+    "retention": "--retention",
+    "retention.sip_age": "--sip-age",
+    "retention.rtp_age": "--rtp-age",
+    "retention.sip_bytes": "--sip-bytes",
+    "retention.rtp_bytes": "--rtp-bytes",
+    "retention.min_free": "--min-free",
+    "ttl_secs": "--ttl-secs",
     "flush_count": "--flush-count",
     "flush_interval_secs": "--flush-interval",
     "media": "--media",
@@ -122,6 +128,16 @@ def _build_parser() -> argparse.ArgumentParser:
     add("--http", metavar="IP:PORT", help="answer queries here (0.0.0.0:3001)")
     add("--dir", "-r", "--root", dest="root", metavar="DIR", help="keep the data here (./data)")
     add("--subdirs", metavar="WORD", help="one directory per: hourly, daily, none (hourly)")
+    for option, form, text in (
+        ("--retention", "AGE", "keep everything so long, e.g. 30d (for ever)"),
+        ("--sip-age", "AGE", "keep SIP so long, and what belongs to it"),
+        ("--rtp-age", "AGE", "keep RTP so long"),
+        ("--sip-bytes", "SIZE", "keep so much SIP, e.g. 50GB"),
+        ("--rtp-bytes", "SIZE", "keep so much RTP"),
+        ("--min-free", "ROOM", "keep so much of the disk free, e.g. 5%% or 10GB (the smaller of 5%% and 20GB)"),
+    ):
+        setting = next(setting for setting, spelling in _DIRECT.items() if spelling == option)
+        add(option, dest=setting, metavar=form, help=text)
     add("--media", action=argparse.BooleanOptionalAction, default=None, help="record RTP (yes)")
     add("--flush-count", type=int, metavar="N", help="packets that may be pending before a commit (500)")
     add("--flush-interval", type=int, dest="flush_interval_secs", metavar="SECONDS", help="longest wait (10)")
@@ -146,6 +162,7 @@ def _build_parser() -> argparse.ArgumentParser:
         metavar="OCTETS",
         help="as --recv-buffer-mb, in octets",
     )
+    peer.add_argument("--ttl-secs", type=int, dest="ttl_secs", metavar="N", help="as --retention, in seconds")
     for option, name, metavar in _IDLE:
         reason = f"accepted, no effect: {WITHOUT_EFFECT[name]}"
         if metavar is None:

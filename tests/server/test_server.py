@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from buckets import hours, record
 from running import RunningServer, free_port
 from sipflow.clock import now_us
 from sipflow.load.play import Sending, play
@@ -279,3 +280,37 @@ def test_buckets_lie_where_the_setting_says(tmp_path: Path, subdirs: str, depth:
         server.until(lambda: server.metric("sipflow_packets_received_total") == 1, "received")
     (bucket,) = find_buckets(tmp_path / "data")
     assert len(bucket.parts) == depth
+
+
+def health(server: RunningServer) -> dict[str, list[str]]:
+    answer = httpx.get(server.url + "/health", headers={"Accept": "application/json"})
+    assert answer.status_code == 200
+    return answer.json()  # type: ignore[no-any-return]
+
+
+def test_what_is_kept_no_longer_goes_while_the_server_records(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    record(root, hours(2))
+    limits = ("--rtp-bytes", "10KB", "--sip-age", "400d", "--min-free", "none")
+    with RunningServer(root, *limits) as server:
+        server.send(encode_packet(options("fresh")))
+        server.until(lambda: server.get("/media", callid="call-1@h").status_code == 404, "erased")
+        message = server.get("/media", callid="call-1@h").json()["message"]
+        assert message.startswith("expired: the media of this call in 2024/10/04/01 was erased on 20")
+        assert len(server.get("/flow", callid="call-1@h").json()["flow"]) == 3
+        server.until(lambda: len(server.get("/flow", callid="fresh").json()["flow"]) == 1, "recorded")
+        # The buckets are years older than the 400 days: at its start the server does not trust such a clock.
+        server.until(
+            lambda: any("nothing is deleted for its age until" in note for note in health(server)["notes"]), "held"
+        )
+        assert server.stop() == 0
+    done = subprocess.run(
+        [sys.executable, "-m", "sipflow", "retention", "--dir", str(root), *limits[2:]],
+        capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    assert done.stdout.count("  delete  ") == 2
+    with RunningServer(root, *limits) as server:
+        answer = server.get("/flow", callid="call-1@h")
+        assert answer.status_code == 404
+        assert answer.json()["message"].startswith("expired: 2024/10/04/01, which held packets of this call")
+        assert len(server.get("/flow", callid="fresh").json()["flow"]) == 1

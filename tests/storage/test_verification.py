@@ -17,7 +17,7 @@ from sipflow._fast import block_header_decode, crc32c
 from sipflow.clock import now_us
 from sipflow.storage.block import Block, iter_blocks
 from sipflow.storage.bucket import Bucket
-from sipflow.storage.catalog import Catalog
+from sipflow.storage.catalog import _ADDED, Catalog
 from sipflow.storage.contents import Contents
 from sipflow.storage.layout import CATALOG, DATA, DATABASE
 from sipflow.storage.seal import SEAL_LENGTH, read_seal, write_seal
@@ -302,8 +302,9 @@ def test_a_contents_lets_go_of_an_open_index_between_two_looks(tmp_path: Path) -
 def test_version_1_of_the_catalog_is_read_and_brought_up(root: Path) -> None:
     database = sqlite3.connect(root / CATALOG, isolation_level=None)
     database.executescript(
-        "DROP TRIGGER parts_changed; ALTER TABLE parts DROP COLUMN crc; ALTER TABLE call_filter DROP COLUMN crc; "
-        "PRAGMA user_version = 1"
+        "DROP TRIGGER parts_changed; DROP INDEX parts_deleted; DROP TABLE expired_filter; "
+        + "".join(f"ALTER TABLE parts DROP COLUMN {name};" for name in (*_ADDED, "crc"))
+        + "ALTER TABLE call_filter DROP COLUMN crc; PRAGMA user_version = 1"
     )
     database.close()
     assert findings(root) == []

@@ -338,6 +338,7 @@ cdef extern from "index.h" nogil:
     c_bool sf_index_run(sf_index *index, const char *sql, sf_index_error *error)
     uint64_t sf_index_end(const sf_index *index)
     uint64_t sf_index_blocks(const sf_index *index)
+    uint64_t sf_index_rtp_octets(const sf_index *index)
     uint64_t sf_index_replay_from(const sf_index *index)
     uint64_t sf_index_sip_rows(const sf_index *index)
     uint64_t sf_index_media_rows(const sf_index *index)

@@ -968,6 +968,10 @@ cdef class IndexWriter:
         return sf_index_blocks(self.opened())
 
     @property
+    def rtp_octets(self):
+        return sf_index_rtp_octets(self.opened())
+
+    @property
     def replay_from(self):
         return sf_index_replay_from(self.opened())
 

@@ -118,6 +118,7 @@ struct sf_index {
     enum sf_index_durability durability;
     uint64_t end;
     uint64_t blocks;
+    uint64_t rtp_octets;
     uint64_t replay_from;
     int64_t last_call;
     uint64_t sip_rows, media_rows;
@@ -719,6 +720,7 @@ static bool read_state(struct sf_index *index)
     uint64_t last = 0;
     bool good = number(index, STATE_OF("end"), &index->end) &&
                 number(index, STATE_OF("blocks"), &index->blocks) &&
+                number(index, STATE_OF("rtp_octets"), &index->rtp_octets) &&
                 number(index, STATE_OF("replay_from"), &index->replay_from) &&
                 number(index, "SELECT coalesce(max(id), 0) FROM call_meta", &last);
     index->last_call = (int64_t)last;
@@ -807,6 +809,18 @@ static uint64_t blocks_of(const struct sf_portion *const *portions, size_t count
     return blocks;
 }
 
+static uint64_t rtp_octets_of(const struct sf_portion *const *portions, size_t count)
+{
+    uint64_t octets = 0;
+    for (size_t i = 0; i < count; i++) {
+        for (size_t k = 0; k < portions[i]->count; k++) {
+            const struct sf_block *head = &portions[i]->blocks[k].head;
+            octets += head->kind == SF_BLOCK_STREAM ? SF_BLOCK_HEAD + head->frame_length : 0;
+        }
+    }
+    return octets;
+}
+
 /* The rows of all portions; `end` is moved behind their data. */
 static bool write_rows(struct sf_index *index, const struct sf_portion *const *portions,
                        size_t count, uint64_t replay_from, uint64_t *end)
@@ -824,6 +838,7 @@ static bool write_rows(struct sf_index *index, const struct sf_portion *const *p
     }
     return store_changed(index) && put_state(index, "end", *end) &&
            put_state(index, "blocks", index->blocks + blocks_of(portions, count)) &&
+           put_state(index, "rtp_octets", index->rtp_octets + rtp_octets_of(portions, count)) &&
            put_state(index, "replay_from", replay_from);
 }
 
@@ -839,6 +854,7 @@ bool sf_index_append(struct sf_index *index, const struct sf_portion *const *por
         write_rows(index, portions, count, replay_from, &end) && run(index, "COMMIT")) {
         index->replay_from = replay_from;
         index->blocks += blocks_of(portions, count);
+        index->rtp_octets += rtp_octets_of(portions, count);
         index->end = end;
         while (index->call_count > CALLS_MAX || index->octets > OCTETS_MAX) {
             forget_call(index, index->oldest);
@@ -875,6 +891,11 @@ uint64_t sf_index_end(const struct sf_index *index)
 uint64_t sf_index_blocks(const struct sf_index *index)
 {
     return index->blocks;
+}
+
+uint64_t sf_index_rtp_octets(const struct sf_index *index)
+{
+    return index->rtp_octets;
 }
 
 uint64_t sf_index_replay_from(const struct sf_index *index)

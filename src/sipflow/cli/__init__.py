@@ -2,10 +2,12 @@
 
 from sipflow.cli.care import import_captures, reindex_root
 from sipflow.cli.commands import main
+from sipflow.cli.retention import apply_retention
 from sipflow.cli.verify import verify_root
 
 main.add_command(import_captures)
 main.add_command(reindex_root)
+main.add_command(apply_retention)
 main.add_command(verify_root)
 
 __all__ = ["main"]

@@ -12,6 +12,7 @@ from sipflow.ingest.import_report import ImportReport
 from sipflow.storage.layout import Subdirs
 from sipflow.storage.reindex import reindex
 from sipflow.storage.store import RootLock
+from sipflow.storage.sweep import sweep_lock
 
 DIRECTORY = click.option(
     "--dir", "root", type=click.Path(path_type=Path), default=Path("data"), show_default=True, help="Data directory."
@@ -91,7 +92,7 @@ def reindex_root(root: Path) -> None:
     """
     lock = RootLock(root)
     try:
-        with Bars() as bars:
+        with sweep_lock(root), Bars() as bars:
             done = reindex(root, bars)
     finally:
         lock.close()

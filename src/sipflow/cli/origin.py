@@ -11,6 +11,7 @@ from sipflow.errors import CallUnknown
 from sipflow.media.wav import WavFile
 from sipflow.query.announced import announced
 from sipflow.query.answer import CallPage, CallSummary, Criteria, Flow, together
+from sipflow.query.expiry import expired, have_expired
 from sipflow.query.history import History
 from sipflow.query.window import Window
 
@@ -68,7 +69,7 @@ class LocalOrigin:
     def flow(self, call_id: str, window: Window = ALWAYS) -> Flow:
         """Give the messages of a call; none in the window is an answer, an unknown call is CallUnknown."""
         flow = self._history.flow(call_id, window)
-        if not flow.messages and not flow.faults:
+        if not flow.messages and (not flow.faults or have_expired(flow.faults)):
             self._history.call(call_id)
         return flow
 
@@ -79,6 +80,8 @@ class LocalOrigin:
         self.unread = [f"{fault.where}: {fault.what}" for fault in together(parts.faults, flow.faults)]
         if not parts.chunks and not flow.messages and not self.unread:
             raise CallUnknown(call_id)
+        if not parts.chunks and have_expired(parts.faults):
+            raise expired(parts.faults)
         yield from WavFile(call_id, parts.chunks, announced(flow.messages), leg=leg, faults=self.unread).iterate()
 
 

@@ -9,11 +9,15 @@ from sipflow.wire.packet import Chunk, Message
 STATES = ("trying", "ringing", "answered", "completed", "failed", "cancelled", "other")
 
 
-class Fault(msgspec.Struct, frozen=True):
-    """A part of the history that could not be read: `where` is a bucket path or a node."""
+class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A part of the history that could not be read: `where` is a bucket path or a node.
+
+    `expired_us` is when retention removed it, None for what should be there.
+    """
 
     where: str
     what: str
+    expired_us: int | None = None
 
 
 def together(*found: list[Fault]) -> list[Fault]:
@@ -25,7 +29,8 @@ class CallSummary(msgspec.Struct, frozen=True):
     """One call in one line; times in microseconds, None where the call never got there.
 
     `method`, `src` and `dst` ("ip:port") are those of the first request; `status` is the last final status of its
-    transaction chain (401 or 407, then 200, gives 200); `state` is one of STATES.
+    transaction chain (401 or 407, then 200, gives 200); `state` is one of STATES. Packets and streams count what was
+    recorded, also where retention has erased some of it since, at `media_expired_us`.
     """
 
     call_id: str
@@ -49,6 +54,7 @@ class CallSummary(msgspec.Struct, frozen=True):
     sip_messages: int
     rtp_packets: int
     rtp_streams: int
+    media_expired_us: int | None = None
 
 
 class CallPage(msgspec.Struct, frozen=True):

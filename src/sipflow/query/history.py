@@ -12,14 +12,16 @@ from typing import TypeVar
 import msgspec
 
 from sipflow.errors import BadQuery, CallUnknown, StorageError
+from sipflow.query import expiry
 from sipflow.query.answer import CallPage, CallSummary, Criteria, Fault, Flow, MediaParts
 from sipflow.query.descent import Began, Descent, Place
 from sipflow.query.live import LivePool, list_live, media_of
-from sipflow.query.parts import Listed, OpenPart
+from sipflow.query.parts import GONE, Listed, OpenPart
 from sipflow.query.soundness import Soundness
 from sipflow.query.whereabouts import Whereabouts
 from sipflow.query.window import Window
-from sipflow.storage.catalog import Part
+from sipflow.storage.catalog import Part, Revision
+from sipflow.storage.layout import CATALOG
 from sipflow.wire.dialog import CallDigest
 from sipflow.wire.packet import Chunk, Message
 
@@ -37,7 +39,7 @@ class History:
         self._root = root
         self._lock = threading.Lock()
         self._live = LivePool(root)
-        self._parts: OrderedDict[tuple[str, bool], OpenPart] = OrderedDict()
+        self._parts: OrderedDict[tuple[str, *Revision], OpenPart] = OrderedDict()
         self._soundness = Soundness()
         self._whereabouts = Whereabouts(root, self._soundness)
 
@@ -59,11 +61,14 @@ class History:
         self._whereabouts.close()
 
     def _part(self, part: Part) -> OpenPart:
-        key = (part.path, part.sealed)
+        key = (part.path, *part.revision)
         opened = self._parts.get(key)
         if opened is None:
-            opened = OpenPart(self._root, part.path, sealed=part.sealed)
+            opened = OpenPart(self._root, part.path, sealed=part.sealed, erased_us=part.erased_us)
             self._parts[key] = opened
+            # A part opened while it grew, or before its media was erased, must not be kept under that name.
+            for stale in [one for one in self._parts if one[0] == part.path and one != key]:
+                self._parts.pop(stale).close()
             while len(self._parts) > _OPEN_PARTS:
                 self._parts.popitem(last=False)[1].close()
         self._parts.move_to_end(key)
@@ -86,20 +91,45 @@ class History:
             try:
                 opened = self._part(part)
                 answers.append(ask(opened))
-                self._note_damage(opened, faults)
+                self._note_damage(part, opened, faults)
             except StorageError as error:
-                failed.append(Fault(part.path, str(error)))
+                failed.append(self._fault(part, str(error)))
         faults += failed
-        if failed and not answers:
+        if failed and not answers and not expiry.have_expired(failed):
             raise StorageError("read", self._root, "; ".join(fault.what for fault in failed))
         return answers
 
-    def _note_damage(self, part: OpenPart, faults: list[Fault]) -> None:
+    def _note_damage(self, part: Part, opened: OpenPart, faults: list[Fault]) -> None:
         """Name what its seal shows to be wrong with a part: what it answered may be so too."""
-        if part.sealed:
-            wrong = self._soundness.wrong(part.identity, part.index_octets, part.damage)
-            if wrong:
+        if opened.sealed:
+            wrong = self._soundness.wrong(opened.identity, opened.index_octets, opened.damage)
+            if wrong and not self._changes(part):
                 faults.append(Fault(part.path, f"{wrong}; `sipflow reindex` makes it anew"))
+
+    def _changes(self, part: Part) -> bool:
+        """Tell whether retention is about a part: its index is replaced then, and afterwards its seal."""
+        now = self._now(part)
+        if now is None:
+            return False
+        return now.revision != part.revision or (now.erased_us is not None and bool(now.rtp_octets))
+
+    def _now(self, part: Part) -> Part | None:
+        catalog = self._whereabouts.catalog()
+        try:
+            return None if catalog is None else catalog.part(part.id)
+        except StorageError:
+            return None  # the catalog's damage is told by whoever asks it for parts
+
+    def _fault(self, part: Part, what: str) -> Fault:
+        """Tell why a part could not be read; it may have expired meanwhile."""
+        now = self._now(part)
+        return expiry.deleted(now) if now is not None and now.deleted_us is not None else Fault(part.path, what)
+
+    def _deleted_parts(self, call_id: str, seen: list[Part], window: Window) -> list[Fault]:
+        try:
+            return expiry.deleted_parts(self._whereabouts.catalog(), call_id, seen, window)
+        except StorageError as error:
+            return [Fault(CATALOG, error.hint)]
 
     def _parts_for(self, criteria: Criteria, faults: list[Fault]) -> list[Part]:
         if criteria.call_id is not None:
@@ -114,16 +144,21 @@ class History:
             faults: list[Fault] = []
             found: list[Message] = []
             committed: set[int] = set()
-            parts = self._whereabouts.with_call(call_id, faults)
+            parts = {part.path: part for part in self._whereabouts.with_call(call_id, faults)}
+            seen = []
             for messages, chunks, where, damage in self._each(
-                parts, lambda part: _with_damage(part, part.messages, call_id, window), faults
+                list(parts.values()), lambda part: _with_damage(part, part.messages, call_id, window), faults
             ):
                 found += messages
                 committed |= chunks
-                faults += [Fault(where, what) for what in damage]
+                faults += [self._fault(parts[where], what) for what in damage]
+                if messages or damage:
+                    seen.append(parts[where])
+            if seen or not live:
+                faults += self._deleted_parts(call_id, seen, window)
         found += [message for chunk, message in live if chunk not in committed]
         found.sort(key=lambda message: (message.time_us, message.arrival_us))
-        return Flow(call_id, found, faults)
+        return Flow(call_id, found, list(dict.fromkeys(faults)))
 
     def media(self, call_id: str, window: Window = ALWAYS) -> MediaParts:
         """Give the media of a call, chunk by chunk; none when it has none. Raises StorageError."""
@@ -132,25 +167,48 @@ class History:
             faults: list[Fault] = []
             found: list[Chunk] = []
             committed: set[int] = set()
-            parts = self._whereabouts.with_call(call_id, faults)
+            parts = {part.path: part for part in self._whereabouts.with_call(call_id, faults)}
+            seen = []
             for media, chunks, where, damage in self._each(
-                parts, lambda part: _with_damage(part, part.chunks, call_id, window), faults
+                list(parts.values()), lambda part: self._media_in(part, call_id, window), faults
             ):
                 found += media
                 committed |= chunks
-                faults += [Fault(where, what) for what in damage]
+                faults += [self._fault_of_media(parts[where], call_id, what) for what in damage]
+                if media or damage:
+                    seen.append(parts[where])
+            if seen or not live:
+                faults += self._deleted_parts(call_id, seen, window)
         found += [chunk for chunk_id, chunk in live if chunk_id not in committed]
         found.sort(key=lambda chunk: int(chunk.rows["time_us"][0]))
-        return MediaParts(call_id, found, faults)
+        return MediaParts(call_id, found, list(dict.fromkeys(faults)))
+
+    def _media_in(self, part: OpenPart, call_id: str, window: Window) -> tuple[list[Chunk], set[int], str, list[str]]:
+        if part.erased_us is None:
+            return _with_damage(part, part.chunks, call_id, window)
+        listed = part.call(call_id)
+        return [], set(), part.path, [""] if listed is not None and listed.rtp_packets else []
+
+    def _fault_of_media(self, part: Part, call_id: str, what: str) -> Fault:
+        """Tell what is wrong with media; what looks like damage may have been erased while it was read."""
+        now = self._now(part) or part
+        if now.deleted_us is None and now.erased_us is not None:
+            listed = self._part(now).call(call_id)
+            return expiry.erased(now.path, now.erased_us, listed.rtp_packets if listed is not None else 0)
+        return self._fault(part, what)
 
     def call(self, call_id: str) -> CallSummary:
         """Sum a call up. Raises CallUnknown, StorageError."""
         with self._question():
             faults: list[Fault] = []
             listed = self._whole_call(call_id, faults, self._live.messages(call_id, ALWAYS))
+            if listed is None:
+                faults += self._deleted_parts(call_id, [], ALWAYS)
         if listed is None:
+            if expiry.have_expired(faults):
+                raise expiry.expired(faults)
             if faults:
-                raise StorageError("read", self._root, "; ".join(fault.what for fault in faults))
+                raise StorageError("read", self._root, "; ".join(dict.fromkeys(fault.what for fault in faults)))
             raise CallUnknown(call_id)
         return summary(listed)
 
@@ -195,10 +253,12 @@ class History:
     ) -> list[Began]:
         try:
             opened = self._part(part)
-            self._note_damage(opened, faults)
+            self._note_damage(part, opened, faults)
             return opened.newest(criteria, after or before, criteria.limit + 1)
         except StorageError as error:
-            faults.append(Fault(part.path, str(error)))
+            fault = self._fault(part, str(error))
+            if fault.expired_us is None:  # what has expired is simply no longer listed
+                faults.append(fault)
             return []
 
     def _choose(
@@ -254,18 +314,20 @@ def merge(a: Listed | None, b: Listed | None) -> Listed | None:
         return a or b
     digest = CallDigest(*(getattr(a.digest, name) for name in CallDigest.__struct_fields__))
     digest.merge(b.digest)
-    return Listed(digest, a.rtp_packets + b.rtp_packets, a.streams | b.streams)
+    erased_us = max((one.erased_us for one in (a, b) if one.erased_us is not None), default=None)
+    return Listed(digest, a.rtp_packets + b.rtp_packets, a.streams | b.streams, erased_us)
 
 
 def summary(listed: Listed) -> CallSummary:
     """Write a call as one line."""
     d = listed.digest
+    gone = sum(stream[0] == GONE for stream in listed.streams)
     return CallSummary(
         call_id=d.call_id, first_us=d.first_us, last_us=d.last_us, invite_us=d.invite_us, ring_us=d.ring_us,
         answer_us=d.answer_us, end_us=d.end_us, method=d.method, from_user=d.from_user, to_user=d.to_user,
         from_uri=d.from_uri, to_uri=d.to_uri, user_agent=d.user_agent, src=d.src, dst=d.dst, status=d.status,
         reason=d.reason, state=d.state, sip_messages=d.sip_messages, rtp_packets=listed.rtp_packets,
-        rtp_streams=len(listed.streams),
+        rtp_streams=max(gone, len(listed.streams) - gone), media_expired_us=listed.erased_us,
     )  # fmt: skip
 
 

@@ -47,6 +47,7 @@ _LATEST_BLOCKS = {
     "UNION SELECT m.block FROM call_meta c JOIN streams s ON s.call = c.id JOIN media_msgs m ON m.stream = s.id "
     f"WHERE c.call_id = ?1 AND m.t0_us >= c.last_us - {_LATEST_US}",
 }
+GONE = -1  # the leg of a stream of which nothing but its having been is known
 _FOREVER = (-(1 << 63), (1 << 63) - 1)
 
 
@@ -99,6 +100,7 @@ class Listed(NamedTuple):
     digest: CallDigest
     rtp_packets: int
     streams: frozenset[tuple[int, str, str, int]]
+    erased_us: int | None = None
 
 
 def bounds(window: Window) -> tuple[int, int]:
@@ -110,10 +112,11 @@ def bounds(window: Window) -> tuple[int, int]:
 class OpenPart:
     """A bucket part open for reading. One thread at a time."""
 
-    def __init__(self, root: Path, path: str, *, sealed: bool) -> None:
-        """Open the part at `path` under `root`. Raises StorageError."""
+    def __init__(self, root: Path, path: str, *, sealed: bool, erased_us: int | None = None) -> None:
+        """Open the part at `path` under `root`; `erased_us` is when its media was erased. Raises StorageError."""
         self.path = path
         self.sealed = sealed
+        self.erased_us = erased_us
         directory = root / path
         self._data_path = directory / DATA
         self._index = connect(directory / DATABASE, readonly=True, immutable=sealed)
@@ -270,9 +273,11 @@ class OpenPart:
             return self._listed_v1(number, read_digest(digest))
         streams = self._rows(_Stream, "SELECT leg, src, dst, ssrc FROM streams WHERE call = ?", [number])
         named = frozenset((leg, src, dst, ssrc) for leg, src, dst, ssrc in streams if ssrc is not None)
-        return Listed(read_digest(digest), rtp_packets or 0, named)
+        return Listed(read_digest(digest), rtp_packets or 0, named, self.erased_us if rtp_packets else None)
 
     def _listed_v1(self, number: int, digest: CallDigest) -> Listed:
+        if self.erased_us is not None:
+            return self._listed_without_media(number, digest)
         # Version 1 summed a call's media up only when the bucket was sealed.
         streams = self._rows(
             _StreamOfV1,
@@ -284,6 +289,20 @@ class OpenPart:
         digest.last_us = max([digest.last_us, *(stream.last_us for stream in streams)])
         named = frozenset((one.leg, one.src, one.dst, one.ssrc) for one in streams if one.ssrc is not None)
         return Listed(digest, sum(stream.packets for stream in streams), named)
+
+    def _listed_without_media(self, number: int, digest: CallDigest) -> Listed:
+        packets, streams = self._rows(
+            tuple[int, int],
+            "SELECT coalesce(rtp_packets, 0), coalesce(rtp_streams, 0) FROM call_meta WHERE id = ?",
+            [number],
+        )[0]
+        # Which streams they were is gone: told apart by number only, so that two parts of a call do not add up.
+        return Listed(
+            digest,
+            packets,
+            frozenset((GONE, "", "", n) for n in range(streams)),
+            self.erased_us if packets else None,
+        )
 
 
 def glob(pattern: str) -> str:

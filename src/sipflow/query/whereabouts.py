@@ -7,7 +7,7 @@ from sipflow.errors import StorageError
 from sipflow.query.answer import Fault
 from sipflow.query.soundness import Soundness
 from sipflow.storage.catalog import Catalog, Part, found_part
-from sipflow.storage.layout import CATALOG, DATA, DATABASE, find_buckets
+from sipflow.storage.layout import CATALOG, DATA, DATABASE, find_buckets, is_bucket
 
 _INSTEAD = "every bucket is asked instead; `sipflow reindex` makes the catalog anew"
 
@@ -36,6 +36,14 @@ class Whereabouts:
         """List all parts, as `with_call` does."""
         return self._parts(Catalog.parts, faults)
 
+    def catalog(self) -> Catalog | None:
+        """Give the catalog, to be asked what has expired; None when there is none, or none that can be believed."""
+        try:
+            catalog = self._open()
+            return None if catalog is None or self._wrong(catalog) else catalog
+        except StorageError:
+            return None
+
     def _parts(self, ask: Callable[[Catalog], list[Part]], faults: list[Fault]) -> list[Part]:
         try:
             catalog = self._open()
@@ -44,7 +52,7 @@ class Whereabouts:
                 if not wrong:
                     # Whether an unlisted part is sealed only its files tell.
                     return [
-                        found_part(self._root, Path(part.path)) if part.state == "unlisted" else part
+                        found_part(self._root, Path(part.path), part.id) if part.state == "unlisted" else part
                         for part in ask(catalog)
                     ]
                 faults.append(Fault(CATALOG, f"{wrong}: {_INSTEAD}"))
@@ -82,7 +90,7 @@ class Whereabouts:
             return error.hint
         try:
             found = {path.as_posix() for path in find_buckets(self._root, DATABASE, DATA)}
-            unknown = sorted(found - catalog.paths())
+            unknown = sorted(path for path in found - catalog.paths() if is_bucket(self._root / path))
             return catalog.audit() or (f"it does not list {', '.join(unknown[:3])}" if unknown else "")
         except StorageError as error:
             return error.hint

@@ -9,7 +9,7 @@ from sipflow.errors import StorageError, UnfitBucket
 from sipflow.storage.block import header_at
 from sipflow.storage.index import Index, Totals, call_ids
 from sipflow.storage.layout import DATA, DATABASE
-from sipflow.storage.seal import write_seal
+from sipflow.storage.seal import SEAL_LENGTH, write_seal
 
 
 class Bucket:
@@ -66,6 +66,11 @@ class Bucket:
         return self._index.end
 
     @property
+    def rtp_octets(self) -> int:
+        """Tell how much of data.raw its stream blocks take [octets]."""
+        return self._index.rtp_octets
+
+    @property
     def index_octets(self) -> int:
         """Tell how long the index is, its write-ahead log left out [octets]; 0 when it cannot be seen."""
         try:
@@ -119,7 +124,7 @@ class Bucket:
                 (self.directory / name).chmod(0o400)
         except OSError as error:
             raise StorageError("seal", self.directory, error.strerror or str(error)) from None
-        return totals
+        return totals._replace(octets=totals.octets + SEAL_LENGTH)
 
     def call_ids(self) -> list[str]:
         """List the Call-IDs of the bucket, once it is sealed. Raises StorageError."""

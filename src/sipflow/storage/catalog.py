@@ -1,4 +1,4 @@
-"""catalog.db: which bucket parts exist, and which of them may hold a Call-ID."""
+"""catalog.db: which bucket parts exist or did, and which of them may hold a Call-ID."""
 
 import os
 import sqlite3
@@ -6,19 +6,25 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
 from sipflow._fast import crc32c
+from sipflow.clock import DAY_US, now_us
 from sipflow.errors import NewerFormat, StorageError
 from sipflow.storage.contents import UNREADABLE
 from sipflow.storage.index import Totals
 from sipflow.storage.layout import CATALOG, DATA, DATABASE, PART, Period, directory_of, find_buckets, period_at
+from sipflow.storage.sealed import erased_us, is_sealed
 
 VERSION = 2
 # Two octets of fingerprint name a wrong bucket once in 65,536 calls; beyond this many calls in a shard, four are kept.
 _NARROW_MAX = 512
+# That a call has expired is told for so long; then its fingerprint goes as well.
+REMEMBERED_US = 400 * DAY_US
+# What version 2 added to a part, its checksum apart.
+_ADDED = ("sip_octets", "rtp_octets", "imported_us", "erased_us", "deleted_us")
 
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS parts (
@@ -26,31 +32,51 @@ CREATE TABLE IF NOT EXISTS parts (
     path TEXT NOT NULL UNIQUE,       -- relative to the root
     start_us INTEGER NOT NULL,       -- the period of filing time it covers
     end_us INTEGER NOT NULL,
-    state TEXT NOT NULL,             -- making (its files do not stand yet), open, sealing, sealed, unlisted
+    state TEXT NOT NULL,             -- making (its files do not stand yet), open, sealing, sealed, unlisted;
+                                     -- deleting, deleted
     owner INTEGER NOT NULL DEFAULT 0, -- 0: the recorder; else the process id of an import
     t0_us INTEGER, t1_us INTEGER,    -- first and last time in it, once sealed
     calls INTEGER, sip_messages INTEGER, rtp_packets INTEGER, octets INTEGER,
+    {", ".join(f"{name} INTEGER" for name in _ADDED)},
     crc INTEGER                      -- of the columns before it; NULL: not computed
 );
 CREATE INDEX IF NOT EXISTS parts_time ON parts (t1_us);
+CREATE INDEX IF NOT EXISTS parts_deleted ON parts (end_us) WHERE deleted_us IS NOT NULL;
 -- For each of 256 shards of the Call-ID space, the fingerprints of a part's calls, width octets each.
 CREATE TABLE IF NOT EXISTS call_filter (
     shard INTEGER NOT NULL, part INTEGER NOT NULL, width INTEGER NOT NULL, prints BLOB NOT NULL, crc INTEGER,
     PRIMARY KEY (shard, part)
 ) WITHOUT ROWID;
+-- The same of parts that are deleted, with their calls known more surely.
+CREATE TABLE IF NOT EXISTS expired_filter (
+    shard INTEGER NOT NULL, part INTEGER NOT NULL, width INTEGER NOT NULL, prints BLOB NOT NULL, crc INTEGER,
+    PRIMARY KEY (shard, part)
+) WITHOUT ROWID;
 -- Whoever changes a row need not know its checksum: it is computed again before the next commit.
 CREATE TRIGGER IF NOT EXISTS parts_changed
-AFTER UPDATE OF path, start_us, end_us, state, owner, t0_us, t1_us, calls, sip_messages, rtp_packets, octets ON parts
+AFTER UPDATE OF path, start_us, end_us, state, owner, t0_us, t1_us, calls, sip_messages, rtp_packets, octets,
+    {", ".join(_ADDED)} ON parts
 BEGIN UPDATE parts SET crc = NULL WHERE id = new.id; END;
 PRAGMA user_version = {VERSION};
 """
-_FROM_VERSION_1 = "ALTER TABLE parts ADD COLUMN crc INTEGER; ALTER TABLE call_filter ADD COLUMN crc INTEGER;"
+_FROM_VERSION_1 = (
+    *(f"ALTER TABLE parts ADD COLUMN {name} INTEGER" for name in (*_ADDED, "crc")),
+    "ALTER TABLE call_filter ADD COLUMN crc INTEGER",
+    "UPDATE call_filter SET crc = row_crc(shard, part, width, prints)",
+    f"PRAGMA user_version = {VERSION}",
+)
+
+
+# What changes whenever an opened part must be opened anew.
+Revision: TypeAlias = tuple[bool, int | None, int | None]
 
 
 class Part(NamedTuple):
     """One row of the catalog; times in microseconds, None while the part is open.
 
     A part is `unlisted` when nobody writes it and the filter does not know its calls: it is asked for every call.
+    `octets` are those of data.raw and the index; `rtp_octets` those of its stream blocks, `sip_octets` the rest, None
+    until somebody counted. `erased_us` is when its media was given up: with octets of RTP left, that is not done yet.
     """
 
     id: int
@@ -65,14 +91,25 @@ class Part(NamedTuple):
     sip_messages: int | None
     rtp_packets: int | None
     octets: int | None
+    sip_octets: int | None = None
+    rtp_octets: int | None = None
+    imported_us: int | None = None
+    erased_us: int | None = None
+    deleted_us: int | None = None
 
     @property
     def sealed(self) -> bool:
-        """Tell whether the part will never change again."""
+        """Tell whether the part takes no packets any more; retention may still erase its media."""
         return self.state == "sealed"
+
+    @property
+    def revision(self) -> Revision:
+        """Give what tells this state of the part's files from another."""
+        return self.sealed, self.erased_us, None if self.erased_us is None else self.rtp_octets
 
 
 _COLUMNS = ", ".join(Part._fields)
+_COLUMNS_1 = ", ".join(f"NULL AS {name}" if name in _ADDED else name for name in Part._fields)
 _COMPUTE_CRC = f"UPDATE parts SET crc = row_crc({_COLUMNS}) WHERE crc IS NULL"
 
 
@@ -110,18 +147,20 @@ class Catalog:
                 f"catalog version {version} was written by a later sipflow, this one reads {VERSION}; start that "
                 "one, or let `sipflow reindex` make the catalog anew",
             )  # fmt: skip
-        # Version 1 had no checksums.
-        self._crc = "crc" if version == VERSION or not readonly else "NULL"
+        # A reader takes version 1 as it stands, which had no checksums; a writer brings it up to date.
+        self._old = version == 1 and readonly
+        self._columns, self._crc = (_COLUMNS_1, "NULL") if self._old else (_COLUMNS, "crc")
         if readonly:
             return
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.create_function("row_crc", -1, _crc_of, deterministic=True)
         if version == 1:
-            self._db.executescript(f"BEGIN IMMEDIATE; {_FROM_VERSION_1} PRAGMA user_version = {VERSION}; COMMIT;")
+            with self._transaction():
+                # Another process may have done it meanwhile.
+                if self._db.execute("PRAGMA user_version").fetchone()[0] == 1:
+                    for statement in _FROM_VERSION_1:
+                        self._db.execute(statement)
         self._db.executescript(_SCHEMA)
-        if version == 1:
-            self._db.execute("UPDATE call_filter SET crc = row_crc(shard, part, width, prints)")
-            self._db.execute(_COMPUTE_CRC)
 
     def close(self) -> None:
         """Close the database."""
@@ -180,36 +219,42 @@ class Catalog:
                 return path.as_posix()
         raise StorageError("add part", self.root / directory, "10,000 parts of one period exist")
 
-    def sealed(self, part: Part, totals: Totals, call_ids: Iterable[str]) -> None:
-        """Record that a part is sealed, with what it holds and the filter of its calls."""
-        shards: dict[int, list[bytes]] = {}
-        for call_id in call_ids:
-            shard, full = _fingerprint(call_id)
-            shards.setdefault(shard, []).append(full)
-        rows = []
-        for shard, prints in shards.items():
-            width = 2 if len(prints) <= _NARROW_MAX else 4
-            row = (shard, part.id, width, b"".join(full[:width] for full in prints))
-            rows.append((*row, _crc_of(*row)))
+    def sealed(self, part: Part, totals: Totals, call_ids: Iterable[str], rtp_octets: int | None = None) -> None:
+        """Record that a part is sealed, with what it holds and the filter of its calls.
+
+        `rtp_octets` are those of its stream blocks; None when nobody counted them.
+        """
+        rows = _filter_rows(part.id, call_ids)
+        sip_octets = None if rtp_octets is None else totals.octets - rtp_octets
+        imported_us = now_us() if part.owner else None
         with self._transaction():
-            self._db.execute(
+            done = self._db.execute(
                 "UPDATE parts SET state = 'sealed', owner = 0, calls = ?, sip_messages = ?, rtp_packets = ?, "
-                "t0_us = ?, t1_us = ?, octets = ? WHERE id = ?",
-                [*totals, part.id],
+                "t0_us = ?, t1_us = ?, octets = ?, sip_octets = ?, rtp_octets = ?, "
+                "imported_us = coalesce(?, imported_us) WHERE id = ? AND deleted_us IS NULL",
+                [*totals, sip_octets, rtp_octets, imported_us, part.id],
             )
-            self._db.execute("DELETE FROM call_filter WHERE part = ?", [part.id])
-            self._db.executemany("INSERT INTO call_filter VALUES (?, ?, ?, ?, ?)", rows)
+            if done.rowcount:
+                self._db.execute("DELETE FROM call_filter WHERE part = ?", [part.id])
+                self._db.executemany("INSERT INTO call_filter VALUES (?, ?, ?, ?, ?)", rows)
 
     def unlisted(self, part: Part) -> None:
         """Leave a part to readers alone: it is written no more, and asked for every call."""
         with self._transaction():
-            self._db.execute("UPDATE parts SET state = 'unlisted', owner = 0 WHERE id = ?", [part.id])
+            self._db.execute(
+                "UPDATE parts SET state = 'unlisted', owner = 0 WHERE id = ? AND deleted_us IS NULL", [part.id]
+            )
             self._db.execute("DELETE FROM call_filter WHERE part = ?", [part.id])
 
     def reopen(self, part: Part) -> None:
         """Give a part that is not sealed to the recorder."""
         with self._transaction():
-            self._db.execute("UPDATE parts SET state = 'open', owner = 0 WHERE id = ?", [part.id])
+            # What an import began keeps the age of an import.
+            self._db.execute(
+                "UPDATE parts SET state = 'open', imported_us = CASE owner WHEN 0 THEN imported_us ELSE ? END, "
+                "owner = 0 WHERE id = ?",
+                [now_us(), part.id],
+            )
 
     def forget(self, part: Part) -> None:
         """Take a part that is gone out of the catalog."""
@@ -217,17 +262,106 @@ class Catalog:
             self._db.execute("DELETE FROM call_filter WHERE part = ?", [part.id])
             self._db.execute("DELETE FROM parts WHERE id = ?", [part.id])
 
+    # --- what retention does to parts ---
+
+    def counted(self, part: Part, sip_octets: int, rtp_octets: int) -> None:
+        """Record the octets of a sealed part by kind."""
+        with self._transaction():
+            self._db.execute(
+                "UPDATE parts SET sip_octets = ?, rtp_octets = ?, octets = ? WHERE id = ? AND state = 'sealed'",
+                [sip_octets, rtp_octets, sip_octets + rtp_octets, part.id],
+            )
+
+    def erasing(self, part: Part, when_us: int) -> None:
+        """Record that the media of a part is given up, before any of it is erased."""
+        with self._transaction():
+            self._db.execute(
+                "UPDATE parts SET erased_us = ? WHERE id = ? AND state = 'sealed' AND erased_us IS NULL",
+                [when_us, part.id],
+            )
+
+    def deleting(self, part: Part, when_us: int, call_ids: Iterable[str] | None) -> None:
+        """Record that a part is given up, before any of it is removed; from now on it only tells what has expired.
+
+        Its calls are then known by longer fingerprints, made of `call_ids`; None keeps those it has.
+        """
+        rows = None if call_ids is None else _filter_rows(part.id, call_ids, narrow_max=0)
+        with self._transaction():
+            if rows is None:
+                self._db.execute(
+                    "INSERT OR REPLACE INTO expired_filter SELECT * FROM call_filter WHERE part = ?", [part.id]
+                )
+            else:
+                self._db.executemany("INSERT OR REPLACE INTO expired_filter VALUES (?, ?, ?, ?, ?)", rows)
+            self._db.execute("DELETE FROM call_filter WHERE part = ?", [part.id])
+            self._db.execute(
+                "UPDATE parts SET state = 'deleting', deleted_us = ? WHERE id = ? AND state IN ('sealed', 'unlisted')",
+                [when_us, part.id],
+            )
+
+    def deleted(self, part: Part) -> None:
+        """Record that the files of a part are gone."""
+        with self._transaction():
+            self._db.execute(
+                "UPDATE parts SET state = 'deleted', octets = 0, sip_octets = 0, rtp_octets = 0 WHERE id = ?", [part.id]
+            )
+
+    def forget_expired(self, now: int) -> int:
+        """Drop what is known of parts that were deleted longer than REMEMBERED_US ago; gives how many."""
+        old = self._read("SELECT id FROM parts WHERE state = 'deleted' AND deleted_us < ?", now - REMEMBERED_US)
+        with self._transaction():
+            self._db.executemany("DELETE FROM expired_filter WHERE part = ?", old)
+            self._db.executemany("DELETE FROM parts WHERE id = ?", old)
+        return len(old)
+
+    # --- questions ---
+
+    def part(self, number: int) -> Part | None:
+        """Give a part as it is now."""
+        return next(iter(self._parts("id = ?", number)), None)
+
+    def part_at(self, path: str) -> Part | None:
+        """Give the part of a directory, relative to the root."""
+        return next(iter(self._parts("path = ?", path)), None)
+
+    def standing(self) -> list[Part]:
+        """List the parts that have files, those being deleted among them, by number."""
+        return self._parts("state <> 'deleted' ORDER BY id")
+
+    def expired_with(self, call_id: str, near: tuple[int, int] | None = None) -> list[Part]:
+        """List the deleted parts that held a call, the newest first; `near` asks only those that touch that time."""
+        if self._old:
+            return []
+        shard, full = _fingerprint(call_id)
+        where, values = "f.shard = ?", [shard]
+        if near is not None:
+            where, values = where + " AND p.end_us >= ? AND p.start_us <= ?", [*values, *near]
+        found = []
+        with self._snapshot():
+            rows = self._read(
+                "SELECT f.shard, f.part, f.width, f.prints, f.crc FROM parts p JOIN expired_filter f ON f.part = p.id "
+                f"WHERE p.deleted_us IS NOT NULL AND {where} ORDER BY p.t1_us DESC",
+                *values,
+            )
+            for row in rows:
+                _, part, width, prints = self._sound(row)
+                if _holds(prints, full[:width]):
+                    found += self._parts("id = ?", part)
+        return found
+
     def parts(self) -> list[Part]:
         """List all parts, those with the newest packets first, open ones before all."""
-        return self._parts("state <> 'making' ORDER BY t1_us IS NOT NULL, t1_us DESC, id DESC")
+        return self._parts(
+            "state NOT IN ('making', 'deleting', 'deleted') ORDER BY t1_us IS NOT NULL, t1_us DESC, id DESC"
+        )
 
     def open_parts(self) -> list[Part]:
         """List the parts that still grow, or did when their process ended."""
         return self._parts("state IN ('open', 'sealing') ORDER BY id")
 
     def paths(self) -> set[str]:
-        """List the directories of all parts, those in the making too."""
-        return {row[0] for row in self._read("SELECT path FROM parts")}
+        """List the directories of all parts that have files, those in the making too."""
+        return {row[0] for row in self._read("SELECT path FROM parts WHERE state <> 'deleted'")}
 
     def parts_with(self, call_id: str) -> list[Part]:
         """List the parts that may hold a call: those the filter does not know, and those whose filter knows it."""
@@ -239,7 +373,7 @@ class Catalog:
                 _, part, width, prints = self._sound(row)
                 if _holds(prints, full[:width]):
                     hits.append(part)
-            found = self._parts("state NOT IN ('making', 'sealed') ORDER BY id")
+            found = self._parts("state IN ('open', 'sealing', 'unlisted') ORDER BY id")
             for start in range(0, len(hits), 500):
                 some = hits[start : start + 500]
                 marks = ", ".join("?" * len(some))
@@ -302,7 +436,7 @@ class Catalog:
         return f"the filter lacks calls of {', '.join(short[:3])}" if short else ""
 
     def _parts(self, where: str, *values: object) -> list[Part]:
-        rows = self._read(f"SELECT {_COLUMNS}, {self._crc} FROM parts WHERE {where}", *values)
+        rows = self._read(f"SELECT {self._columns}, {self._crc} FROM parts WHERE {where}", *values)
         try:
             return msgspec.convert([self._sound(row) for row in rows], list[Part])
         except msgspec.ValidationError as error:
@@ -322,7 +456,7 @@ class Catalog:
             raise StorageError("read", self.root / CATALOG, str(error)) from None
 
     def reconcile(self) -> list[Path]:
-        """Add buckets found on disk that the catalog does not know; gives their paths relative to the root.
+        """Add buckets found on disk that the catalog does not know, or knows as deleted; gives their relative paths.
 
         A sealed one is added as unlisted, any other as open.
         """
@@ -330,6 +464,11 @@ class Catalog:
         added = [path for path in find_buckets(self.root, DATABASE, DATA) if path.as_posix() not in known]
         with self._transaction():
             for path in added:
+                # One that was deleted was put back by somebody.
+                self._db.execute(
+                    "DELETE FROM expired_filter WHERE part IN (SELECT id FROM parts WHERE path = ?)", [path.as_posix()]
+                )
+                self._db.execute("DELETE FROM parts WHERE path = ?", [path.as_posix()])
                 period = period_at(path)
                 self._db.execute(
                     "INSERT INTO parts (path, start_us, end_us, state) VALUES (?, ?, ?, ?)",
@@ -338,18 +477,32 @@ class Catalog:
         return added
 
 
-def is_sealed(directory: Path) -> bool:
-    """Tell whether the bucket in a directory is sealed: its data is read-only then. False when there is none."""
+def found_part(root: Path, path: Path, number: int = 0) -> Part:
+    """Describe a bucket by its files alone, as one that no catalog lists; `number` is its id where one does."""
+    sealed = is_sealed(root / path)
+    state, (start_us, end_us) = "sealed" if sealed else "open", period_at(path)
     try:
-        return (directory / DATA).stat().st_mode & 0o200 == 0
-    except OSError:
-        return False
+        when_us = erased_us(root / path) if sealed else None
+    except StorageError:
+        when_us = None  # opening it says what is wrong
+    return Part(
+        number, path.as_posix(), start_us, end_us, state, 0, None, None, None, None, None, None, erased_us=when_us
+    )  # fmt: skip
 
 
-def found_part(root: Path, path: Path) -> Part:
-    """Describe a bucket that no catalog lists; read-only files are those of a sealed one."""
-    state, (start_us, end_us) = "sealed" if is_sealed(root / path) else "open", period_at(path)
-    return Part(0, path.as_posix(), start_us, end_us, state, 0, None, None, None, None, None, None)
+def _filter_rows(
+    part: int, call_ids: Iterable[str], narrow_max: int = _NARROW_MAX
+) -> list[tuple[int, int, int, bytes, int]]:
+    shards: dict[int, list[bytes]] = {}
+    for call_id in call_ids:
+        shard, full = _fingerprint(call_id)
+        shards.setdefault(shard, []).append(full)
+    rows = []
+    for shard, prints in shards.items():
+        width = 2 if len(prints) <= narrow_max else 4
+        row = (shard, part, width, b"".join(full[:width] for full in prints))
+        rows.append((*row, _crc_of(*row)))
+    return rows
 
 
 def _crc_of(*columns: object) -> int:

@@ -80,6 +80,8 @@ SELECT call_id FROM (
     FROM call_meta c
 ) WHERE sip_messages <> sip OR coalesce(rtp_packets, rtp) <> rtp LIMIT ?
 """
+_RECORDS_COUNTED = "SELECT coalesce(sum(sip_messages), 0), coalesce(sum(rtp_packets), 0) FROM call_meta"
+_MISCOUNTED_SIP = _MISCOUNTED.format(packets="SELECT coalesce(c.rtp_packets, 0)")
 _SUMMARY = "SELECT count(*), min(first_us), max(last_us) FROM call_meta"
 
 _SCHEMAS = {
@@ -121,7 +123,8 @@ class Contents:
     """The index of one bucket, read for checking. One thread at a time.
 
     No connection is held between two looks, so that a server can seal the bucket meanwhile.
-    Every method raises StorageError when the index cannot be read.
+    Every method raises StorageError when the index cannot be read. `erased_us` is when its media was erased, None when
+    it was not.
     """
 
     def __init__(self, directory: Path, *, sealed: bool) -> None:
@@ -135,6 +138,11 @@ class Contents:
                 raise NewerFormat("read", self.database, f"index version {version} was written by a later sipflow")
             raise StorageError("read", self.database, f"it is no index: found version {version}")
         self._schema = _SCHEMAS[version]
+        self.erased_us: int | None = None
+        if self._ask("SELECT 1 FROM sqlite_schema WHERE name = 'erased'"):
+            self.erased_us = next((when for (when,) in self._ask("SELECT min(erased_us) FROM erased")), None)
+            # What is erased still counts.
+            self._schema = self._schema._replace(records=_RECORDS_COUNTED, miscounted=_MISCOUNTED_SIP)
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:

@@ -86,6 +86,11 @@ class Index:
         return self._writer.blocks
 
     @property
+    def rtp_octets(self) -> int:
+        """Count the octets of data.raw that its stream blocks take."""
+        return self._writer.rtp_octets
+
+    @property
     def replay_from(self) -> int:
         """Tell where the blocks begin whose chunks may come again after a crash [octets]."""
         return self._writer.replay_from

@@ -13,6 +13,10 @@ DATABASE = "sipflow.db"
 DATA = "data.raw"
 CATALOG = "catalog.db"
 LOCK = ".lock"
+# Held by whoever erases or deletes; the name of what is being deleted; a file that keeps retention away from a part.
+SWEEP_LOCK = ".retention.lock"
+DELETED = ".deleted-"
+HOLD = "hold"
 POOL_DIRECTORY = ".pool"
 PART = "part-"
 
@@ -97,6 +101,11 @@ def find_buckets(root: Path, *names: str, on_error: Callable[[OSError], None] | 
             if _TREE.match("" if text == "." else text if PART in text else text + "/") and _is_dated(relative):
                 found.append(relative)
     yield from sorted(found)
+
+
+def is_bucket(directory: Path) -> bool:
+    """Tell whether a directory holds a file of a bucket."""
+    return any((directory / name).exists() for name in (DATA, DATABASE))
 
 
 def _is_dated(directory: Path) -> bool:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from sipflow.errors import NewerFormat, StorageError
 from sipflow.storage.aside import move_aside
-from sipflow.storage.catalog import Catalog, Part, is_sealed
+from sipflow.storage.catalog import Catalog, Part
 from sipflow.storage.contents import Contents
 from sipflow.storage.layout import CATALOG, DATA, DATABASE, find_buckets
+from sipflow.storage.sealed import is_sealed, octets_listed, octets_of
 
 Progress = Callable[[Path, int, int], None]
 
@@ -75,9 +76,17 @@ def list_calls(
         directory = catalog.root / part.path
         try:
             contents = Contents(directory, sealed=True)
+            erased = contents.erased_us is not None
+            octets = octets_of(directory) if erased else octets_listed(directory)
             totals = contents.totals()
+            if octets is not None:
+                totals = totals._replace(octets=sum(octets))
             call_ids = _told(contents.call_ids(), directory / DATABASE, totals.calls, progress)
-            catalog.sealed(part, totals, _paced(call_ids) if beside else call_ids)
+            catalog.sealed(
+                part, totals, _paced(call_ids) if beside else call_ids, None if octets is None else octets.rtp
+            )
+            if contents.erased_us is not None:
+                catalog.erasing(part, contents.erased_us)
         except StorageError as error:
             catalog.unlisted(part)
             failed.append((part, error.hint))

@@ -10,11 +10,12 @@ from pathlib import Path
 from sipflow._fast import POOL_MAGIC, POOL_VERSION, Pool
 from sipflow.errors import NewerFormat, StorageError
 from sipflow.storage.aside import aside_name
-from sipflow.storage.catalog import Catalog, Part, is_sealed
+from sipflow.storage.catalog import Catalog, Part
 from sipflow.storage.contents import UNREADABLE, Contents
 from sipflow.storage.layout import CATALOG, DATA, DATABASE, POOL_DIRECTORY
 from sipflow.storage.listing import catalog_damage, list_calls, renew_catalog, unlisted
 from sipflow.storage.reindex import reindex_bucket
+from sipflow.storage.sealed import is_sealed
 from sipflow.storage.store import RootLock, pool_path
 from sipflow.thread import NamedThread
 

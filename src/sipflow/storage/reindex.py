@@ -8,12 +8,14 @@ from typing import NamedTuple
 from sipflow._fast import Portion
 from sipflow.errors import DamagedBlock, DamagedSeal, NewerFormat, StorageError
 from sipflow.storage.block import Block, Damage, iter_blocks
-from sipflow.storage.catalog import Catalog, is_sealed
+from sipflow.storage.catalog import Catalog
 from sipflow.storage.contents import UNREADABLE
+from sipflow.storage.erasure import carry_over
 from sipflow.storage.index import Index
 from sipflow.storage.layout import DATA, DATABASE, find_buckets
 from sipflow.storage.listing import list_calls, renew_catalog
 from sipflow.storage.seal import SEAL_LENGTH, read_seal, write_seal
+from sipflow.storage.sealed import is_sealed
 
 _BLOCKS_A_COMMIT = 256
 
@@ -86,6 +88,8 @@ def reindex_bucket(directory: Path, progress: Progress | None = None) -> Rebuilt
         if newer is not None:
             raise NewerFormat("reindex", data, newer.what)
         index.seal()
+        if sealed:
+            carry_over(directory, fresh)
     except BaseException:
         index.close()
         _remove(fresh)

@@ -75,10 +75,11 @@ def read_seal(data: Path) -> Seal:
     return seal
 
 
-def write_seal(directory: Path, blocks: int, records: int) -> Seal:
+def write_seal(directory: Path, blocks: int, records: int, opened: int | None = None) -> Seal:
     """Append a seal to the data.raw of a bucket whose index is complete and closed, in place of an earlier one.
 
-    Both files are synced. Raises StorageError, also when a write-ahead log shows that the index is not complete.
+    `opened` is the descriptor of data.raw, for one that is read-only already; it stays the caller's. Both files are
+    synced. Raises StorageError, also when a write-ahead log shows that the index is not complete.
     """
     data, database = directory / DATA, directory / DATABASE
     log = Path(f"{database}-wal")
@@ -86,15 +87,17 @@ def write_seal(directory: Path, blocks: int, records: int) -> Seal:
         raise StorageError("seal", database, "its write-ahead log is not folded in yet: somebody reads it")
     try:
         length, crc = checksum(database, sync=True)
-        file = os.open(data, os.O_RDWR | os.O_CLOEXEC)
+        file = os.open(data, os.O_RDWR | os.O_CLOEXEC) if opened is None else opened
         try:
             end = _end_of_blocks(file)
             seal = Seal(blocks, records, end, length, crc)
-            os.ftruncate(file, end)
+            # Over the earlier one: no instant without any.
             os.pwrite(file, encode_seal(seal), end)
+            os.ftruncate(file, end + SEAL_LENGTH)
             os.fsync(file)
         finally:
-            os.close(file)
+            if opened is None:
+                os.close(file)
     except OSError as error:
         raise StorageError("seal", directory, error.strerror or str(error)) from None
     return seal

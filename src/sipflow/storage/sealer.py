@@ -97,8 +97,9 @@ class Sealer:
                 LOG.error("making the index anew: %s", error)
                 reindex_bucket(directory)
                 opened = Bucket(directory)
+            rtp_octets = opened.rtp_octets
             totals = opened.seal()
-            catalog.sealed(part, totals, opened.call_ids())
+            catalog.sealed(part, totals, opened.call_ids(), rtp_octets)
         except StorageError as error:
             self.fault = str(error)
             LOG.error("could not seal %s: %s", part.path or ".", error)

@@ -10,7 +10,7 @@ from sipflow.storage.catalog import Catalog, Part
 from sipflow.storage.comparison import Comparison, Lost, Mismatch, media_in, sip_in
 from sipflow.storage.contents import Contents
 from sipflow.storage.finding import Finding
-from sipflow.storage.layout import CATALOG, DATA, DATABASE, find_buckets
+from sipflow.storage.layout import CATALOG, DATA, DATABASE, find_buckets, is_bucket
 from sipflow.storage.seal import Seal, checksum, index_against, read_seal
 
 T = TypeVar("T")
@@ -41,8 +41,34 @@ class Checked(NamedTuple):
 
 
 def verify_bucket(root: Path, path: Path, progress: Progress | None = None) -> Checked:
-    """Verify data, seal and index of the bucket at `path` under `root`; of one still open, what its index knows."""
-    return _BucketCheck(root, path, progress).run()
+    """Verify data, seal and index of the bucket at `path` under `root`; of one still open, what its index knows.
+
+    What retention does to it meanwhile is no damage: it is verified again when its media was erased, and nothing is
+    told of one that is being erased or is deleted.
+    """
+    before = _listed(root, path)
+    checked = _BucketCheck(root, path, progress).run()
+    now = _listed(root, path) if checked.findings else None
+    if now is None or (now.erased_us, now.deleted_us) == (None, None):
+        return checked
+    if now.deleted_us is None and now.rtp_octets == 0:
+        unchanged = before is not None and before.revision == now.revision
+        return checked if unchanged else _BucketCheck(root, path, progress).run()
+    return checked._replace(findings=[])
+
+
+def _listed(root: Path, path: Path) -> Part | None:
+    """Give what the catalog says of a bucket; None when it says nothing."""
+    try:
+        catalog = Catalog(root, readonly=True)
+    except StorageError:
+        return None
+    try:
+        return catalog.part_at(path.as_posix())
+    except StorageError:
+        return None
+    finally:
+        catalog.close()
 
 
 class _BucketCheck:
@@ -228,7 +254,8 @@ def verify_catalog(root: Path, found: list[Path]) -> list[Finding]:
 def _against_tree(root: Path, catalog: Catalog, found: set[str]) -> Iterator[Finding]:
     # A part is listed before its directory is made, so everything that was found must be listed by now.
     for path in sorted(found - catalog.paths()):
-        yield Finding(CATALOG, f"it does not list the bucket {path}", NEW_CATALOG)
+        if is_bucket(root / path):  # else it was deleted meanwhile
+            yield Finding(CATALOG, f"it does not list the bucket {path}", NEW_CATALOG)
     for part in catalog.parts():
         if not (root / part.path).is_dir():
             yield Finding(CATALOG, f"the bucket {part.path} that it lists is not there", ABSENT)

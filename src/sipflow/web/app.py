@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sipflow.config import Settings
-from sipflow.errors import BadQuery, CallUnknown, NothingToPlay, SipflowError, StorageError
+from sipflow.errors import BadQuery, CallUnknown, Expired, NothingToPlay, SipflowError, StorageError
 from sipflow.query.source import CallSource
 from sipflow.web.access import Access
 from sipflow.web.calls import Calls
@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 CODES: tuple[tuple[type[SipflowError], int], ...] = (
     (BadQuery, 400),
     (CallUnknown, 404),
+    (Expired, 404),
     (NothingToPlay, 404),
     (StorageError, 503),
     (SipflowError, 500),

@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from sipflow.errors import BadQuery
 from sipflow.query.answer import CallSummary, Fault, Flow
+from sipflow.query.expiry import have_expired
 from sipflow.query.question import parse_criteria, parse_leg
 from sipflow.query.source import CallSource
 from sipflow.query.transcript import Entry, transcribe
@@ -117,7 +118,7 @@ class Calls:
 
     def _known(self, call_id: str, span: Window) -> Flow:
         flow = self._history.flow(call_id, span)
-        if not flow.messages and not flow.faults:
+        if not flow.messages and (not flow.faults or have_expired(flow.faults)):
             # An empty window of a known call is an answer; an unknown call is not.
             self._history.call(call_id)
         return flow

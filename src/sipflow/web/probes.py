@@ -15,18 +15,18 @@ from sipflow.web.status import RecorderSnapshot, RecorderStatus
 # The recorder beats twice a second; ten seconds without a beat is a recorder that hangs or is gone.
 SILENCE_US = 10 * SECOND_US
 # Below this the next commit may fail: better red while there is still room to act.
-DISK_LOW_OCTETS = 64 << 20
 REPORT_MAX_OCTETS = 64 << 10
 
 
 class Health(msgspec.Struct, frozen=True):
-    """Whether packets are being recorded, and if not, why."""
+    """Whether packets are being recorded, and if not, why; `notes` are what an operator should know all the same."""
 
     status: str
     reasons: list[str]
     version: str = ""
     started_us: int | None = None
     listening: list[str] = []
+    notes: list[str] = []
     account: Account | None = None
 
 
@@ -89,7 +89,15 @@ class Probes:
             return Health("error", [f"the recorder cannot be read: {error}"])
         reasons = list(_reasons(snapshot))
         status = "error" if reasons else "ok"
-        return Health(status, reasons, snapshot.version, snapshot.started_us, snapshot.listening, account_of(snapshot))
+        return Health(
+            status,
+            reasons,
+            snapshot.version,
+            snapshot.started_us,
+            snapshot.listening,
+            snapshot.notes,
+            account_of(snapshot),
+        )
 
 
 def _reasons(snapshot: RecorderSnapshot) -> list[str]:
@@ -97,6 +105,4 @@ def _reasons(snapshot: RecorderSnapshot) -> list[str]:
     reasons = list(snapshot.faults)
     if silence_us > SILENCE_US:
         reasons.append(f"the recorder (process {snapshot.pid}) gave no sign of life for {silence_us // SECOND_US} s")
-    if snapshot.disk_total and snapshot.disk_free < DISK_LOW_OCTETS:
-        reasons.append(f"{snapshot.disk_free >> 20} MB left on the disk of the data; allowed: {DISK_LOW_OCTETS >> 20}")
     return reasons

@@ -5,11 +5,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sipflow.clock import format_time
-from sipflow.errors import CallUnknown, NothingToPlay, StorageError
+from sipflow.errors import CallUnknown, Expired, NothingToPlay, StorageError
 from sipflow.media.statistics import StreamStatistics, statistics
 from sipflow.media.wav import WavFile
 from sipflow.query.announced import announced
 from sipflow.query.answer import Fault, Flow, MediaParts, together
+from sipflow.query.expiry import expired, have_expired
 from sipflow.query.source import CallSource
 from sipflow.web.download import download
 
@@ -104,8 +105,10 @@ def _header(text: str) -> str:
     return "".join(char if " " <= char <= "~" else "?" for char in text)[:_HEADER_MAX]
 
 
-def unreadable(faults: list[Fault]) -> StorageError:
-    """Give the error of a question whose every answer lies in what could not be read."""
+def unreadable(faults: list[Fault]) -> StorageError | Expired:
+    """Give the error of a question whose every answer lies in what could not be read, or has expired."""
+    if have_expired(faults):
+        return expired(faults)
     return StorageError("read", faults[0].where, "; ".join(fault.what for fault in faults))
 
 

@@ -72,6 +72,7 @@ class RecorderNote(msgspec.Struct, frozen=True):
     open_buckets: list[OpenBucket]
     disk_free: int
     disk_total: int
+    notes: list[str] = []
 
 
 class RecorderSnapshot(msgspec.Struct, frozen=True):
@@ -81,7 +82,8 @@ class RecorderSnapshot(msgspec.Struct, frozen=True):
     committed), flush_rows_sip, flush_rows_rtp (rows committed), flushes, flush_errors, kernel_drops, and what
     `web.account` makes an account of. `sources` and `clients` are the busiest senders.
     `rejected` are frames refused, by reason; `dropped` are packets that were parsed and then not stored, by reason.
-    `faults` are sentences, each one a reason for the health check to be red.
+    `faults` are sentences, each one a reason for the health check to be red; `notes` are what an operator should know
+    all the same.
     """
 
     version: str
@@ -93,6 +95,7 @@ class RecorderSnapshot(msgspec.Struct, frozen=True):
     dropped: dict[str, int] = {}
     pool: PoolState = PoolState()
     faults: list[str] = []
+    notes: list[str] = []
     listening: list[str] = []
     open_buckets: list[OpenBucket] = []
     disk_free: int = 0
