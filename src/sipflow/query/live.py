@@ -1,7 +1,9 @@
 """The live pool: packets that were received and are not in a bucket yet."""
 
 import errno
+import threading
 from pathlib import Path
+from typing import NamedTuple
 
 from sipflow._fast import Pool
 from sipflow.errors import StorageError
@@ -14,19 +16,37 @@ from sipflow.wire.dialog import CallDigest, digest_of
 from sipflow.wire.packet import Chunk, Message
 from sipflow.wire.sip import parse_head
 
+ALWAYS = Window()
+
+
+class Spoken(NamedTuple):
+    """What was said in the live calls at one moment: a digest of each, and its messages with their chunks."""
+
+    digests: dict[str, CallDigest]
+    messages: dict[str, list[tuple[int, Message]]]
+
 
 class LivePool:
-    """The pool of a data root, mapped read-only; follows when the recorder makes a new one. One thread at a time."""
+    """The pool of a data root, mapped read-only; follows when the recorder makes a new one.
+
+    Safe to ask from several threads at once.
+    """
 
     def __init__(self, root: Path) -> None:
         """Look for the pool when asked, not before."""
         self._root = root
         self._path: Path | None = None
         self._pool: Pool | None = None
+        self._lock = threading.Lock()
+        self._copying = threading.Lock()
 
     def pool(self) -> Pool | None:
         """Give the pool as it is now; None when there is none. Raises StorageError when it cannot be read."""
         path = pool_path(self._root)
+        with self._lock:
+            return self._attached(path)
+
+    def _attached(self, path: Path | None) -> Pool | None:
         if path != self._path:
             self._pool = None
             self._path = path
@@ -40,14 +60,19 @@ class LivePool:
                         raise StorageError("open", path, error.strerror or str(error)) from None
         return self._pool
 
-    def messages(self, call_id: str | None, window: Window) -> list[tuple[int, Message]]:
-        """Give the live SIP messages of a call, or of all, each with the id of its chunk."""
+    def _copies(self, call_id: str | None, *, sip: bool, streams: bool) -> list[tuple[bool, int, int, bytes]]:
         pool = self.pool()
         if pool is None:
             return []
+        # A Pool copies through one buffer of its own, and without the GIL.
+        with self._copying:
+            return pool.live((call_id or "").encode(), sip=sip, streams=streams)
+
+    def messages(self, call_id: str | None, window: Window) -> list[tuple[int, Message]]:
+        """Give the live SIP messages of a call, or of all, each with the id of its chunk."""
         low, high = bounds(window)
         found = []
-        for _, chunk_id, count, octets in pool.live(b"", sip=True, streams=False):
+        for _, chunk_id, count, octets in self._copies(call_id, sip=True, streams=False):
             found += [
                 (chunk_id, message)
                 for message in live_messages(octets, count)
@@ -55,14 +80,18 @@ class LivePool:
             ]
         return found
 
+    def spoken(self) -> Spoken:
+        """Give the SIP of all live calls."""
+        messages: dict[str, list[tuple[int, Message]]] = {}
+        for chunk, message in self.messages(None, ALWAYS):
+            messages.setdefault(message.call_id, []).append((chunk, message))
+        return Spoken(list_live([message for some in messages.values() for _, message in some]), messages)
+
     def chunks(self, call_id: str, window: Window) -> list[tuple[int, Chunk]]:
         """Give the live media of a call, each chunk with its id."""
-        pool = self.pool()
-        if pool is None:
-            return []
         low, high = bounds(window)
         found = []
-        for _, chunk_id, count, octets in pool.live(call_id.encode(), sip=False, streams=True):
+        for _, chunk_id, count, octets in self._copies(call_id, sip=False, streams=True):
             chunk = live_chunk(octets, count)
             if chunk.key.call_id == call_id:
                 times = chunk.rows["time_us"]

@@ -28,6 +28,14 @@ class Listed(NamedTuple):
     streams: frozenset[tuple[int, str, str, int]]
 
 
+class Row(NamedTuple):
+    """A call as one row of a part says it; what it says of media is None until the part is sealed."""
+
+    digest: CallDigest
+    rtp_packets: int | None
+    rtp_streams: int | None
+
+
 def bounds(window: Window) -> tuple[int, int]:
     """Give the window as two comparable integers."""
     low = _FOREVER[0] if window.start_us is None else window.start_us
@@ -119,18 +127,37 @@ class OpenPart:
         )
         return {row[0] for row in rows}
 
+    def knows(self, call_id: str) -> bool:
+        """Tell whether anything of a call is in this part."""
+        return bool(self._rows("SELECT 1 FROM call_meta WHERE call_id = ?", [call_id]))
+
     def call(self, call_id: str) -> Listed | None:
         """Give what this part knows of a call."""
         return next(iter(self._list("WHERE call_id = ?", [call_id])), None)
 
-    def newest(self, criteria: Criteria, before: Began | None, limit: int) -> list[Began]:
+    def newest(self, criteria: Criteria, before: Began | None, limit: int) -> list[Row]:
         """List calls, newest first, that began before the given one and fit the window and the parties."""
-        low, high = bounds(criteria.window)
-        clauses = ["last_us >= ?", "first_us <= ?"]
-        values: list[object] = [low, high]
+        clauses, values = [], list[object]()
+        high = bounds(criteria.window)[1]
         if before is not None:
-            clauses.append("(first_us, call_id) < (?, ?)")
+            # One upper bound on the indexed column, so that SQLite begins there and not at the newest call.
+            high = min(high, before.first_us)
+            clauses.append("(first_us < ? OR call_id < ?)")
             values += before
+        clauses.append("first_us <= ?")
+        values.append(high)
+        return self._newest(criteria, clauses, values, limit)
+
+    def continued(self, criteria: Criteria, since: Began) -> list[Row]:
+        """List calls of the window that are in this part from `since` on, but may have begun in an earlier one."""
+        clauses = ["begins = 0", "first_us <= ?", "(first_us > ? OR first_us = ? AND call_id >= ?)"]
+        return self._newest(criteria, clauses, [bounds(criteria.window)[1], since.first_us, *since], -1)
+
+    def _newest(self, criteria: Criteria, clauses: list[str], values: list[object], limit: int) -> list[Row]:
+        low = bounds(criteria.window)[0]
+        if low > _FOREVER[0]:
+            clauses.append("last_us >= ?")
+            values.append(low)
         if criteria.call_id is not None:
             clauses.append("call_id = ?")
             values.append(criteria.call_id)
@@ -138,11 +165,11 @@ class OpenPart:
             clauses.append("(from_user GLOB ? OR to_user GLOB ?)")
             values += [glob(criteria.user)] * 2
         rows = self._rows(
-            f"SELECT first_us, call_id FROM call_meta WHERE {' AND '.join(clauses)} "
+            f"SELECT rtp_packets, rtp_streams, {_DIGEST} FROM call_meta WHERE {' AND '.join(clauses)} "
             f"ORDER BY first_us DESC, call_id DESC LIMIT {limit}",
             values,
         )
-        return [Began(*row) for row in rows]
+        return [Row(read_digest(row[2:]), *row[:2]) for row in rows]
 
     def _list(self, where: str, values: Sequence[object]) -> list[Listed]:
         rows = self._rows(f"SELECT id, {_DIGEST} FROM call_meta {where}", values)

@@ -1,0 +1,206 @@
+"""A history asked by many at once, beside a recorder that goes on: same answers, and nothing is held up."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from sipflow.errors import StorageError
+from sipflow.query.answer import CallSummary, Criteria, Flow
+from sipflow.query.history import History
+from sipflow.query.live import ALWAYS
+from sipflow.query.parts import OpenPart
+from sipflow.query.shelf import PartShelf
+from sipflow.query.window import Window
+from sipflow.storage.bucket import Bucket
+from sipflow.storage.catalog import Catalog, Part
+from sipflow.storage.index import BlockRow, MediaRow, Portion
+from sipflow.storage.layout import DATABASE, HOUR_US, Period
+from sipflow.wire.dialog import CallDigest
+
+A, B = "192.0.2.1:5060", "192.0.2.2:5060"
+T0 = 480_000 * HOUR_US
+
+
+def portion(call_id: str, time_us: int, packets: int) -> Portion:
+    """One call of one message, with media when it has packets."""
+    digest = CallDigest(call_id, time_us, time_us, invite_us=time_us, method="INVITE", sip_messages=1)
+    media = [MediaRow(call_id, time_us, time_us + 9, 0, A, B, 7, 0, packets, 0, 0, 1, 5, 0)] if packets else []
+    return Portion(bytes(10), [BlockRow(0, 10, 1, 1, time_us, time_us + 9, 0)], [], media, [digest])
+
+
+class Root:
+    """A root with a writer of its own."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.catalog = Catalog(path)
+        self.growing: dict[int, tuple[Part, Bucket]] = {}
+
+    def write(self, hour: int, *portions: Portion) -> None:
+        if hour not in self.growing:
+            start = T0 + hour * HOUR_US
+            part = self.catalog.claim(Period((start, start + HOUR_US)))
+            self.growing[hour] = part, Bucket(self.path / part.path)
+            self.catalog.made(part)
+        self.growing[hour][1].append(portions)
+
+    def seal(self, hour: int) -> None:
+        part, bucket = self.growing.pop(hour)
+        totals, call_ids = bucket.totals(), bucket.call_ids()
+        bucket.seal()
+        self.catalog.sealed(part, totals, call_ids)
+
+    def close(self) -> None:
+        for _, bucket in self.growing.values():
+            bucket.close()
+        self.catalog.close()
+
+
+def all_pages(history: History, limit: int, window: Window = ALWAYS) -> list[CallSummary]:
+    found: list[CallSummary] = []
+    after: str | None = None
+    while True:
+        page = history.calls(Criteria(limit=limit, after=after, window=window))
+        assert page.faults == []
+        found += page.calls
+        after = page.next
+        if after is None:
+            return found
+
+
+def at(hour: int, n: int) -> int:
+    return T0 + hour * HOUR_US + n * 1000
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Root:
+    """Six hours of ten calls; the last is open; one call is in all of them, one spans the border to the open one."""
+    root = Root(tmp_path)
+    for hour in range(6):
+        root.write(hour, *(portion(f"{hour}-{n}", at(hour, n), n % 3) for n in range(10)))
+        root.write(hour, portion("everywhere", at(hour, 20), 4))
+        if hour >= 4:
+            root.write(hour, portion("border", at(hour, 30), 5))
+        if hour < 5:
+            root.seal(hour)
+    return root
+
+
+def test_a_bucket_is_sealed_while_a_reader_goes_on_asking(root: Root) -> None:
+    history = History.open(root.path)
+    assert len(all_pages(history, 50)) == 62
+    assert history.call("5-3").sip_messages == 1
+    root.seal(5)
+    assert history.call("5-3").sip_messages == 1
+    assert len(all_pages(history, 50)) == 62
+    history.close()
+    root.close()
+
+
+@pytest.mark.parametrize("limit", [1, 4, 50])
+def test_a_page_says_of_a_call_what_a_question_for_it_says(root: Root, limit: int) -> None:
+    history = History.open(root.path)
+    listed = all_pages(history, limit)
+    assert [one.call_id for one in listed] == [
+        *(f"5-{n}" for n in range(9, -1, -1)),
+        "border",
+        *(f"{hour}-{n}" for hour in range(4, 0, -1) for n in range(9, -1, -1)),
+        "everywhere",
+        *(f"0-{n}" for n in range(9, -1, -1)),
+    ]
+    assert listed == [history.call(one.call_id) for one in listed]
+    by_id = {one.call_id: one for one in listed}
+    assert (by_id["everywhere"].rtp_packets, by_id["everywhere"].rtp_streams) == (24, 1)
+    assert (by_id["border"].rtp_packets, by_id["border"].sip_messages) == (10, 2)
+    assert (by_id["2-2"].rtp_packets, by_id["2-2"].rtp_streams) == (2, 1)
+    assert (by_id["2-3"].rtp_packets, by_id["2-3"].rtp_streams) == (0, 0)
+    history.close()
+    root.close()
+
+
+@pytest.mark.parametrize("limit", [1, 3, 50])
+def test_a_window_lists_what_reaches_into_it(root: Root, limit: int) -> None:
+    history = History.open(root.path)
+    inside = all_pages(history, limit, window=Window(at(2, 5), at(3, 4)))
+    expected = [*(f"3-{n}" for n in range(4, -1, -1)), *(f"2-{n}" for n in range(9, 4, -1)), "everywhere"]
+    assert [one.call_id for one in inside] == expected
+    assert all_pages(history, 3, window=Window(end_us=at(0, 0) - 1)) == []
+    assert all_pages(history, 3, window=Window(start_us=at(5, 100))) == []
+    history.close()
+    root.close()
+
+
+def test_questions_side_by_side_get_the_answers_they_would_get_alone(root: Root) -> None:
+    history = History.open(root.path)
+    ids = [f"{hour}-{n}" for hour in range(6) for n in range(10)] + ["everywhere", "border"]
+    alone = {call_id: history.call(call_id) for call_id in ids}
+    pages = all_pages(history, 7)
+    start = threading.Barrier(8)
+
+    def ask(worker: int) -> None:
+        start.wait()
+        for turn in range(3):
+            if (worker + turn) % 2:
+                assert all_pages(history, 7) == pages
+            else:
+                assert {call_id: history.call(call_id) for call_id in ids} == alone
+
+    with ThreadPoolExecutor(8) as threads:
+        for done in [threads.submit(ask, worker) for worker in range(8)]:
+            done.result()
+    history.close()
+    root.close()
+
+
+def test_questions_are_worked_on_at_the_same_time(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    history = History.open(root.path)
+    both = threading.Barrier(2, timeout=20)
+    answer = OpenPart.messages
+
+    def wait_for_the_other(part: OpenPart, call_id: str, window: Window, damage: list[str]) -> object:
+        both.wait()
+        return answer(part, call_id, window, damage)
+
+    monkeypatch.setattr(OpenPart, "messages", wait_for_the_other)
+    # One after the other would never pass the barrier.
+    with ThreadPoolExecutor(2) as threads:
+        flows: list[Flow] = list(threads.map(history.flow, ["0-1", "0-1"]))
+    assert flows[0] == flows[1]
+    history.close()
+    root.close()
+
+
+def test_a_part_that_cannot_be_read_is_named_and_hides_no_other_call(root: Root) -> None:
+    database = root.path / root.catalog.parts()[-1].path / DATABASE
+    database.chmod(0o600)
+    database.write_bytes(b"not a database" * 100)
+    history = History.open(root.path)
+    page = history.calls(Criteria(limit=1000))
+    assert [fault.where for fault in page.faults] == [database.parent.relative_to(root.path).as_posix()]
+    assert {f"{hour}-{n}" for hour in range(1, 6) for n in range(10)} <= {one.call_id for one in page.calls}
+    assert len(history.flow("0-1").faults) == 1
+    root.seal(5)
+    with pytest.raises(StorageError):
+        history.flow("0-1")
+    history.close()
+    root.close()
+
+
+def test_the_shelf_keeps_as_many_as_it_may_and_none_that_grows(root: Root) -> None:
+    shelf = PartShelf(root.path, idle_max=2)
+    parts = {part.path: part for part in root.catalog.parts()}
+    sealed = [part for part in parts.values() if part.sealed]
+    taken = [shelf.take(part) for part in sealed]
+    for opened in taken:
+        shelf.put_back(opened)
+    assert [shelf.take(part) is opened for part, opened in zip(sealed, taken, strict=True)] == [
+        *[False] * (len(sealed) - 2), True, True,
+    ]  # fmt: skip
+    (growing,) = (part for part in parts.values() if not part.sealed)
+    opened = shelf.take(growing)
+    shelf.put_back(opened)
+    assert shelf.take(growing) is not opened
+    shelf.close()
+    root.close()
