@@ -1,17 +1,13 @@
 """What a G.711 packet costs on disk and in time: columns, companded delta and zstd on real captures.
 
-Usage: python -m bench.packet [CAPTURES]. CAPTURES is a folder with the four files named below; without it
-SIPFLOW_CAPTURES or ../shared/captures is taken. Prints a table and writes bench/results/packet.json. Takes some seconds
-of one core.
+The captures are the four files named below; a folder without them is an error.
 
 Every 100 packets of a stream make a chunk, as in the pool. Captures know one time only, so arrival is capture plus a
 delay drawn with a fixed seed (log-normal, median 0.3 ms).
 """
 
-import os
 import random
 import struct
-import sys
 import time
 from array import array
 from collections.abc import Callable
@@ -20,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 import zstandard
-from bench.figures import Cell, Column, publish
+from bench.figures import Column, Findings, Line, Row, Scale, written
 
 from sipflow._fast import BLOCK_HEAD_LENGTH, blocks_assemble, columns_decode, columns_encode_batch
 from sipflow.ingest.datagram import Datagram, datagrams
@@ -30,18 +26,19 @@ FILES = ("codec-g711", "subscribe-notify-call", "magicjack", "ssrc-change")
 CHUNK_PACKETS = 100
 G711 = (0, 8)
 CALL_ID = b"3848276298220188511@atlanta.example.com"
-COLUMNS = (
+COLUMNS = [
     Column("capture", "capture"),
     Column("packets", "packets", ","),
     Column("payload_ratio_plain", "zstd ratio", ".3f"),
     Column("payload_ratio", "+delta ratio", ".3f"),
     Column("columns_octets_per_packet", "columns B/pkt", ".2f"),
+    Column("header_octets_per_packet", "header B/pkt", ".2f"),
     Column("stored_octets_per_packet", "stored B/pkt", ".1f"),
     Column("columns_mb_per_s", "columns MB/s"),
     Column("zstd_mb_per_s", "zstd MB/s"),
     Column("decode_mb_per_s", "decode MB/s"),
     Column("packets_per_s_per_core", "packets/s per core", ","),
-)
+]
 IDENTITY = struct.Struct("=IiIHHBBBB16s16sH10x")
 RECORD = struct.Struct("=qqHHI")
 
@@ -122,7 +119,7 @@ def seconds(job: Callable[[], object], at_least: float = 0.4) -> float:
     return best
 
 
-def measure(name: str, chunks: list[Chunk]) -> dict[str, Cell]:
+def _measured(name: str, chunks: list[Chunk]) -> Row:
     """Measure sizes and speeds over the chunks of one capture."""
     batch = batch_of(chunks)
     zstd = zstandard.ZstdCompressor(level=1)
@@ -169,30 +166,28 @@ def measure(name: str, chunks: list[Chunk]) -> dict[str, Cell]:
     }
 
 
-def main() -> int:
-    """Measure all captures and all of them together."""
-    default = os.environ.get("SIPFLOW_CAPTURES") or Path(__file__).parents[1] / ".." / "shared" / "captures"
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(default)
-    missing = [name for name in FILES if not (folder / f"{name}.pcap").is_file()]
-    if missing:
-        print(f"{folder}: looked for {', '.join(missing)}.pcap; name a folder that has them", file=sys.stderr)
-        return 1
+def measure(scale: Scale) -> Findings:
+    """Measure all captures and all of them together. Raises FileNotFoundError when they are not there."""
+    folder = scale.captures
+    missing = [name for name in FILES if folder is None or not (folder / f"{name}.pcap").is_file()]
+    if folder is None or missing:
+        raise FileNotFoundError(f"looked for {', '.join(missing)}.pcap in {folder}; name a folder with --captures")
     delays = random.Random(7)
     everything: list[Chunk] = []
     rows = []
     for name in FILES:
-        streams = g711_streams(folder / f"{name}.pcap")
         chunks = [
             chunk_of(stream[at : at + CHUNK_PACKETS], delays)
-            for stream in streams
+            for stream in g711_streams(folder / f"{name}.pcap")
             for at in range(0, len(stream), CHUNK_PACKETS)
         ]
         everything += chunks
-        rows.append(measure(name, chunks))
-    rows.append(measure("all", everything))
-    publish("packet", "packet: G.711 of real captures", COLUMNS, rows, chunk_packets=CHUNK_PACKETS)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        rows.append(_measured(name, chunks))
+    rows.append(_measured("all", everything))
+    ratio = written(rows[-1]["payload_ratio"], ".3f")
+    heads = sum(float(str(rows[-1][key])) for key in ("columns_octets_per_packet", "header_octets_per_packet"))
+    lines = [
+        Line("G.711 of real captures: payload stored to captured", ratio, "0.66"),
+        Line("G.711 of real captures: everything but payload and index [octets a packet]", f"{heads:.2f}", "2.1"),
+    ]
+    return Findings("G.711 of real captures", COLUMNS, rows, {"chunk_packets": CHUNK_PACKETS}, lines)

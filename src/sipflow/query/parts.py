@@ -17,6 +17,7 @@ from sipflow.wire.dialog import CallDigest
 from sipflow.wire.packet import Chunk, Message
 
 _DIGEST = ", ".join(CallDigest.__struct_fields__)
+_CACHE_KIB = 512  # many parts are open at once, and the kernel keeps their pages too
 _FOREVER = (-(1 << 63), (1 << 63) - 1)
 
 
@@ -52,6 +53,7 @@ class OpenPart:
         directory = root / path
         self._data_path = directory / DATA
         self._index = connect(directory / DATABASE, readonly=True, immutable=sealed)
+        self._index.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         try:
             self._data = os.open(self._data_path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
