@@ -4,6 +4,7 @@ import itertools
 import random
 import threading
 import time
+from collections import deque
 from contextlib import closing
 from http.client import HTTPException
 from types import TracebackType
@@ -16,11 +17,11 @@ from bench.query import Client
 _THREADS = 8
 _LISTED = 200
 _LIST_SECONDS = 1.0
+_EARLIER_PAGES = 15
 
 
 class _Call(msgspec.Struct):
     call_id: str
-    end_us: int | None
 
 
 class _Page(msgspec.Struct):
@@ -28,7 +29,9 @@ class _Page(msgspec.Struct):
 
 
 class Asking:
-    """Asks for flows of calls, live and finished, and once a second for a page of the newest; from `with` to its end.
+    """Asks for flows of live calls and of earlier ones, once a second for a page of the newest; from `with` to its end.
+
+    Live are the newest of the moment, earlier those that were listed a quarter of a minute before.
 
     A question that is due while all threads wait for answers counts from when it was due.
     """
@@ -37,8 +40,9 @@ class Asking:
         self._port = port
         self._every = 1 / per_second if per_second else 0.0
         self._stop = threading.Event()
-        self._calls: list[_Call] = []
-        self._took: dict[str, list[float]] = {"live": [], "finished": [], "page": []}
+        self._live: list[_Call] = []
+        self._earlier: list[_Call] = []
+        self._took: dict[str, list[float]] = {"live": [], "earlier": [], "page": []}
         self._failed = 0
         self._lock = threading.Lock()
         self._turns = itertools.count()
@@ -64,11 +68,15 @@ class Asking:
                 thread.join()
 
     def _list(self) -> None:
+        pages: deque[list[_Call]] = deque()
         with closing(Client(self._port)) as client:
             while not self._stop.wait(_LIST_SECONDS):
                 body = self._timed(client, "page", f"/api/v1/calls?limit={_LISTED}", time.perf_counter())
                 if body is not None:
-                    self._calls = msgspec.json.decode(body, type=_Page).calls
+                    self._live = msgspec.json.decode(body, type=_Page).calls
+                    pages.append(self._live)
+                if len(pages) > _EARLIER_PAGES:
+                    self._earlier = pages.popleft()
 
     def _ask(self) -> None:
         chance = random.Random(threading.get_ident())
@@ -77,9 +85,9 @@ class Asking:
                 due = self._start + next(self._turns) * self._every
                 if self._stop.wait(max(0.0, due - time.perf_counter())):
                     return
-                if self._calls:
-                    call = chance.choice(self._calls)
-                    kind = "live" if call.end_us is None else "finished"
+                kind, calls = chance.choice((("live", self._live), ("earlier", self._earlier)))
+                if calls:
+                    call = chance.choice(calls)
                     self._timed(client, kind, f"/flow?callid={quote(call.call_id)}", due)
 
     def _timed(self, client: Client, kind: str, path: str, due: float) -> bytes | None:

@@ -69,8 +69,9 @@ int main(int argc, char **argv)
             (struct msghdr){.msg_iov = &parts[i], .msg_iovlen = 1, .msg_control = control[i]};
         headers[i].msg_hdr.msg_controllen = sizeof control[i];
     }
-    while (!stopped) {
-        int count = recvmmsg(fd, headers, BATCH, MSG_DONTWAIT, NULL);
+    // What has arrived when it is told to stop is still taken.
+    for (int count = BATCH; !stopped || count > 0;) {
+        count = recvmmsg(fd, headers, BATCH, MSG_DONTWAIT, NULL);
         for (int i = 0; i < count; i++) {
             octets += headers[i].msg_len;
             for (struct cmsghdr *c = CMSG_FIRSTHDR(&headers[i].msg_hdr); c;

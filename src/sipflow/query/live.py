@@ -10,6 +10,7 @@ from sipflow.errors import StorageError
 from sipflow.query.parts import Listed, bounds
 from sipflow.query.window import Window
 from sipflow.storage.block import live_chunk
+from sipflow.storage.layout import POOL_DIRECTORY
 from sipflow.storage.record import live_messages
 from sipflow.storage.store import pool_path
 from sipflow.wire.dialog import CallDigest, digest_of
@@ -35,30 +36,39 @@ class LivePool:
     def __init__(self, root: Path) -> None:
         """Look for the pool when asked, not before."""
         self._root = root
-        self._path: Path | None = None
+        self._link = root / POOL_DIRECTORY / "pool"
         self._pool: Pool | None = None
+        self._file: tuple[int, int] | None = None
         self._lock = threading.Lock()
         self._copying = threading.Lock()
 
     def pool(self) -> Pool | None:
         """Give the pool as it is now; None when there is none. Raises StorageError when it cannot be read."""
-        path = pool_path(self._root)
         with self._lock:
-            return self._attached(path)
+            try:
+                status = self._link.stat()
+            except (FileNotFoundError, NotADirectoryError):
+                self._pool = None
+                return None
+            except OSError as error:
+                raise StorageError("open", self._link, error.strerror or str(error)) from None
+            # Device and inode are not given to another file while the pool is mapped.
+            file = status.st_dev, status.st_ino
+            if self._pool is None or file != self._file:
+                self._pool, self._file = self._attached(), file
+            return self._pool
 
-    def _attached(self, path: Path | None) -> Pool | None:
-        if path != self._path:
-            self._pool = None
-            self._path = path
-            if path is not None:
-                try:
-                    self._pool = Pool.attach(str(path))
-                except OSError as error:
-                    self._path = None
-                    # Gone or half made this moment: the next question finds it. Anything else would hide live packets.
-                    if error.errno not in (errno.ENOENT, errno.EPROTO):
-                        raise StorageError("open", path, error.strerror or str(error)) from None
-        return self._pool
+    def _attached(self) -> Pool | None:
+        path = pool_path(self._root)
+        if path is None:
+            return None
+        try:
+            return Pool.attach(str(path))
+        except OSError as error:
+            # Gone or half made this moment: the next question finds it. Anything else would hide live packets.
+            if error.errno not in (errno.ENOENT, errno.EPROTO):
+                raise StorageError("open", path, error.strerror or str(error)) from None
+            return None
 
     def _copies(self, call_id: str | None, *, sip: bool, streams: bool) -> list[tuple[bool, int, int, bytes]]:
         pool = self.pool()
