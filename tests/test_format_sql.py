@@ -40,7 +40,7 @@ def tables_of(database: sqlite3.Connection) -> list[str]:
 def test_columns_of_the_index_are_listed_in_order() -> None:
     index = sqlite3.connect(":memory:")
     index.executescript((ROOT / "src" / "sipflow" / "storage" / "schema.sql").read_text("utf-8"))
-    assert len(tables_of(index)) == 4
+    assert len(tables_of(index)) == 6
     for table in tables_of(index):
         assert columns_listed(table) == columns_of(index, table), table
     index.close()
@@ -122,10 +122,10 @@ def test_messages_of_a_call(bucket: Path) -> None:
 def test_a_message_is_cut_out_as_the_page_says(bucket: Path) -> None:
     (command,) = re.findall(r"^```sh\n(tail .*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
     for row in ask(bucket, QUERIES[0], call_id="it's busy"):
-        offset, length, position = row[5:]
+        block, position = row[5:]
         if shutil.which("zstd") is None:
             pytest.skip("the zstd program is not installed: apt-get install zstd")
-        environment = {"OFFSET": offset, "LENGTH": length, "POSITION": position, "PATH": "/usr/bin:/bin"}
+        environment = {"BLOCK": block, "POSITION": position, "PATH": "/usr/bin:/bin"}
         found = subprocess.run(
             ["sh", "-c", command.replace("data.raw", DATA)],
             cwd=bucket, env=environment, capture_output=True, check=True, timeout=60,
@@ -136,6 +136,7 @@ def test_a_message_is_cut_out_as_the_page_says(bucket: Path) -> None:
         assert call_id == b"it's busy"
         assert payload.startswith(f"{row[3]} ".encode() if row[4] == "" else f"SIP/2.0 {row[4]} ".encode())
         assert payload.endswith(b"Content-Length: 0\r\n\r\n")
+        assert len(payload) == payload_length
 
 
 def test_media_of_a_call_with_what_is_lost(bucket: Path) -> None:

@@ -19,7 +19,7 @@ from sipflow.errors import ConfigError
 
 Network: TypeAlias = IPv4Network | IPv6Network
 Subdirs: TypeAlias = Literal["hourly", "daily", "none"]
-Durability: TypeAlias = Literal["process"]
+Durability: TypeAlias = Literal["process", "disk"]
 LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
 
 TOKEN_VARIABLE = "SIPFLOW_TOKEN"  # noqa: S105 - the name of a variable, not a secret
@@ -79,8 +79,10 @@ class Settings:
     receivers: int = 1
     # Two keep up with one receiver (bench/ingest.py); a third would take its core.
     encoders: int = 2
-    # What was received survives the end of the process by any means, not a power cut.
+    # "process" survives the end of the process by any means; "disk" a power cut too, for what is older than `sync_ms`.
     durability: Durability = "process"
+    # How often the pool is written to the disk with durability "disk": shorter loses less, and costs more writing.
+    sync_ms: int = 200
     # One line per start, stop, bucket and fault; "debug" adds requests.
     log_level: LogLevel = "info"
     # Settings of RustPBX that were accepted and do nothing here: one sentence each, for the log.
@@ -307,6 +309,7 @@ _READERS: dict[str, Callable[[Given], object]] = {
     "recv_buffer_mb": _whole(1, 2047),
     "receivers": _whole(1, 16),
     "encoders": _whole(1, 64),
-    "durability": lambda item: _one_of(item, ("process",), "surviving a power cut is not supported by this version"),
+    "durability": _choice("process", "disk"),
+    "sync_ms": _whole(10, 60_000),
     "log_level": _choice("debug", "info", "warning", "error"),
 }

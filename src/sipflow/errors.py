@@ -5,6 +5,7 @@ SipflowError
   WireError(ValueError)       bytes that are not what they claim: .reason, .offset
   StorageError                a file or directory: .op, .path, .hint
     RootBusy                  another recorder owns the data root
+    UnfitBucket               a bucket that must not be written any further
     DamagedBlock              a block that fails its checks: .offset
     NewerFormat               written by a later version of sipflow
     BadCapture                a capture file that cannot be read from its first octet: .found, .allowed
@@ -58,6 +59,10 @@ class StorageError(SipflowError):
 
 class RootBusy(StorageError):
     """Another recorder owns this data root."""
+
+
+class UnfitBucket(StorageError):
+    """A bucket that must not be written any further: damaged, or of an older format; a new part takes its place."""
 
 
 class DamagedBlock(StorageError):

@@ -84,10 +84,11 @@ class Recorder:
             sweep_orphans()
             self._store = Store(
                 settings.root,
-                open_pool(settings.root, settings.pool_mb, settings.pool_dir),
+                open_pool(settings.root, settings.pool_mb, settings.pool_dir, on_disk=settings.durability == "disk"),
                 Subdirs(settings.subdirs),
                 encoders=settings.encoders,
                 grace_us=settings.flush_interval_secs * SECOND_US,
+                sync_ms=settings.sync_ms if settings.durability == "disk" else None,
             )
             replayed = self._store.start()
             if replayed:
@@ -228,14 +229,17 @@ class Recorder:
             listening=self.listening,
             stored_sip=done.sip_messages,
             stored_rtp=done.rtp_packets,
-            rows_sip=done.sip_messages,
+            rows_sip=done.sip_rows,
             rows_rtp=done.media_rows,
             flushes=done.commits,
             flush_errors=done.failures,
             damaged_chunks=done.damaged_chunks,
             pool=PoolState(streams + sip, free_streams + free_sip, self._store.pool.queued()),
             faults=faults,
-            open_buckets=[OpenBucket(path) for path in self._store.open_buckets()],
+            open_buckets=[
+                OpenBucket(path, bucket.sip_rows, bucket.media_rows, bucket.index_octets, bucket.octets)
+                for path, bucket in self._store.open_buckets()
+            ],
             disk_free=disk.f_bavail * disk.f_frsize,
             disk_total=disk.f_blocks * disk.f_frsize,
         )

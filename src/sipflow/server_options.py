@@ -102,6 +102,7 @@ _DIRECT = {
     "receivers": "--receivers",
     "encoders": "--encoders",
     "durability": "--durability",
+    "sync_ms": "--sync-ms",
     "log_level": "--log-level",
 }
 
@@ -132,6 +133,7 @@ def _build_parser() -> argparse.ArgumentParser:
     add("--receivers", "--recv-tasks", type=int, metavar="N", help="receiving threads per address (1)")
     add("--encoders", type=int, metavar="N", help="compressing threads (2)")
     add("--durability", metavar="WORD", help="survive: process (a kill) or disk (a power cut) (process)")
+    add("--sync-ms", type=int, metavar="MS", help="with --durability disk, how often the pool is synced (200)")
     add("--log-level", metavar="WORD", help="debug, info, warning, error (info)")
     peer = parser.add_argument_group("spellings of RustPBX's stand-alone server")
     peer.add_argument("-a", "--addr", metavar="IP", help="UDP address, as in --udp")

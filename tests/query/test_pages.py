@@ -7,16 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from portions import invite, media, portions_of
 from sipflow.query.answer import Criteria
 from sipflow.query.descent import Began, Descent, Place
 from sipflow.query.history import History
 from sipflow.storage.bucket import Bucket
 from sipflow.storage.catalog import Catalog
-from sipflow.storage.index import BlockRow, MediaRow, Portion
-from sipflow.storage.layout import HOUR_US, Period
-from sipflow.wire.dialog import CallDigest
+from sipflow.storage.layout import HOUR_US
 
-A, B = "192.0.2.1:5060", "192.0.2.2:5060"
 T0 = 480_000 * HOUR_US
 
 
@@ -51,30 +49,22 @@ def test_old_places_are_not_asked_for_a_new_page() -> None:
 
 
 def write_root(root: Path, spans: dict[str, tuple[int, int]], hours: int, *, sealed: bool) -> None:
-    """Write calls that begin and end at the given times into hourly buckets, a BYE or media alone in later ones."""
+    """Write calls that begin and end at the given times into hourly buckets, media alone in later ones."""
     catalog = Catalog(root)
     for hour in range(hours):
         start = T0 + hour * HOUR_US
-        part = catalog.claim(Period((start, start + HOUR_US)))
-        calls, media, times = [], [], []
-        for call_id, (first, last) in spans.items():
-            if start <= first < start + HOUR_US:
-                calls.append(CallDigest(call_id, first, first, invite_us=first, method="INVITE", sip_messages=1))
-                times.append(first)
-            if first < start <= last:
-                media.append(MediaRow(call_id, start + 7, start + 9, 0, A, B, 7, 0, 5, 0, 0, 1, 5, 0))
-                times.append(start + 9)
-        if times:
+        packets = [invite(call_id, first) for call_id, (first, _) in spans.items() if start <= first < start + HOUR_US]
+        packets += [media(call_id, start + 9) for call_id, (first, last) in spans.items() if first < start <= last]
+        for period, portion in portions_of(packets):
+            part = catalog.claim(period)
             bucket = Bucket(root / part.path)
             catalog.made(part)
-            row = BlockRow(0, 10, 1, len(times), min(times), max(times), 0)
-            bucket.append([Portion(bytes(10), [row], [], media, calls)])
-            totals, call_ids = bucket.totals(), bucket.call_ids()
-            if sealed:
-                bucket.seal()
-                catalog.sealed(part, totals, call_ids)
-            else:
-                bucket.close()
+            bucket.append([portion])
+            bucket.close()
+    for part in catalog.open_parts() if sealed else []:
+        bucket = Bucket(root / part.path)
+        totals = bucket.seal()
+        catalog.sealed(part, totals, bucket.call_ids())
     catalog.close()
 
 

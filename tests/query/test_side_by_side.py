@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from portions import invite, media, portions_of
 from sipflow.errors import StorageError
 from sipflow.query.answer import CallSummary, Criteria, Flow
 from sipflow.query.history import History
@@ -15,19 +16,15 @@ from sipflow.query.shelf import PartShelf
 from sipflow.query.window import Window
 from sipflow.storage.bucket import Bucket
 from sipflow.storage.catalog import Catalog, Part
-from sipflow.storage.index import BlockRow, MediaRow, Portion
-from sipflow.storage.layout import DATABASE, HOUR_US, Period
-from sipflow.wire.dialog import CallDigest
+from sipflow.storage.layout import DATABASE, HOUR_US
+from sipflow.wire.packet import Packet
 
-A, B = "192.0.2.1:5060", "192.0.2.2:5060"
 T0 = 480_000 * HOUR_US
 
 
-def portion(call_id: str, time_us: int, packets: int) -> Portion:
+def call(call_id: str, time_us: int, packets: int, method: str = "INVITE") -> list[Packet]:
     """One call of one message, with media when it has packets."""
-    digest = CallDigest(call_id, time_us, time_us, invite_us=time_us, method="INVITE", sip_messages=1)
-    media = [MediaRow(call_id, time_us, time_us + 9, 0, A, B, 7, 0, packets, 0, 0, 1, 5, 0)] if packets else []
-    return Portion(bytes(10), [BlockRow(0, 10, 1, 1, time_us, time_us + 9, 0)], [], media, [digest])
+    return [invite(call_id, time_us, method), *(media(call_id, time_us + 1 + n, n) for n in range(packets))]
 
 
 class Root:
@@ -38,19 +35,18 @@ class Root:
         self.catalog = Catalog(path)
         self.growing: dict[int, tuple[Part, Bucket]] = {}
 
-    def write(self, hour: int, *portions: Portion) -> None:
-        if hour not in self.growing:
-            start = T0 + hour * HOUR_US
-            part = self.catalog.claim(Period((start, start + HOUR_US)))
-            self.growing[hour] = part, Bucket(self.path / part.path)
-            self.catalog.made(part)
-        self.growing[hour][1].append(portions)
+    def write(self, hour: int, packets: list[Packet]) -> None:
+        for period, portion in portions_of(packets):
+            if hour not in self.growing:
+                part = self.catalog.claim(period)
+                self.growing[hour] = part, Bucket(self.path / part.path)
+                self.catalog.made(part)
+            self.growing[hour][1].append([portion])
 
     def seal(self, hour: int) -> None:
         part, bucket = self.growing.pop(hour)
-        totals, call_ids = bucket.totals(), bucket.call_ids()
-        bucket.seal()
-        self.catalog.sealed(part, totals, call_ids)
+        totals = bucket.seal()
+        self.catalog.sealed(part, totals, bucket.call_ids())
 
     def close(self) -> None:
         for _, bucket in self.growing.values():
@@ -79,10 +75,10 @@ def root(tmp_path: Path) -> Root:
     """Six hours of ten calls; the last is open; one call is in all of them, one spans the border to the open one."""
     root = Root(tmp_path)
     for hour in range(6):
-        root.write(hour, *(portion(f"{hour}-{n}", at(hour, n), n % 3) for n in range(10)))
-        root.write(hour, portion("everywhere", at(hour, 20), 4))
-        if hour >= 4:
-            root.write(hour, portion("border", at(hour, 30), 5))
+        packets = [packet for n in range(10) for packet in call(f"{hour}-{n}", at(hour, n), n % 3)]
+        packets += call("everywhere", at(hour, 20), 4, "UPDATE" if hour else "INVITE")
+        packets += call("border", at(hour, 30), 5, "BYE" if hour > 4 else "INVITE") if hour >= 4 else []
+        root.write(hour, packets)
         if hour < 5:
             root.seal(hour)
     return root

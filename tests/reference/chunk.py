@@ -3,9 +3,10 @@
 import struct
 from typing import NamedTuple
 
-IDENTITY = struct.Struct("=IiIHHBBBB16s16sH10x")
-RTP_RECORD = struct.Struct("=qqHHI")
-SIP_RECORD = struct.Struct("=qqIiHHBBBx16s16sIH2x")
+# Checksums are left 0: whoever encodes or reads records does not look at them, who takes them from a pool does.
+IDENTITY = struct.Struct("=4xIiIHHBBBB16s16sH6x")
+RTP_RECORD = struct.Struct("=4xHHqq")
+SIP_RECORD = struct.Struct("=4xIqqIiHHHBB16s16sB7x")
 
 
 class Stream(NamedTuple):
@@ -68,7 +69,7 @@ def chunk_memory(stream: Stream, datagrams: list[Datagram]) -> bytes:
         len(stream.call_id),
     )
     records = [
-        padded(RTP_RECORD.pack(one.time_us, one.arrival_us, len(one.octets), 0, 0) + one.octets) for one in datagrams
+        padded(RTP_RECORD.pack(len(one.octets), 0, one.time_us, one.arrival_us) + one.octets) for one in datagrams
     ]
     return padded(identity + stream.call_id) + b"".join(records)
 
@@ -77,19 +78,19 @@ def arena_memory(messages: list[Sip]) -> bytes:
     """Lay down an arena of SIP messages."""
     records = [
         SIP_RECORD.pack(
+            len(one.payload),
             one.time_us,
             one.arrival_us,
             one.client_id,
             one.leg or 0,
             one.src_port,
             one.dst_port,
+            len(one.call_id),
             4 if len(one.src) == 4 else 6,
             one.leg is not None,
-            one.clock_skew,
             one.src,
             one.dst,
-            len(one.payload),
-            len(one.call_id),
+            one.clock_skew,
         )
         + one.call_id
         + one.payload

@@ -249,7 +249,7 @@ def test_a_foreign_ssrc_turns_columns_off_for_the_chunk() -> None:
 def test_several_chunks_are_encoded_in_one_go_and_a_damaged_one_is_named() -> None:
     good = chunk_memory(*call(3))
     bad = bytearray(good)
-    bad[16] = 9  # no such address family
+    bad[20] = 9  # no such address family
     pool = good + bytes(bad) + good
     offsets, lengths = array("Q", [0, len(good), 2 * len(good)]), array("I", [len(good)] * 3)
     out, segments, raw_heads, refused = columns_encode_batch(

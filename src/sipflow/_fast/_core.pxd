@@ -18,11 +18,6 @@ cdef extern from "cursor.h" nogil:
         const uint8_t *p
         size_t n
     sf_slice sf_slice_of "sf_slice" (const void *p, size_t n)
-    struct sf_cursor:
-        const uint8_t *p
-        const uint8_t *end
-        c_bool bad
-    sf_cursor sf_cursor_of "sf_cursor" (const void *p, size_t n)
 
 
 cdef extern from "packet.h" nogil:
@@ -123,13 +118,6 @@ cdef extern from "chunk.h" nogil:
     struct sf_chunk:
         sf_chunk_identity identity
         sf_slice call_id
-    struct sf_pool_sip:
-        uint64_t time_us
-        uint64_t arrival_us
-        uint8_t clock_skew
-    struct sf_arena_message:
-        sf_pool_sip record
-    c_bool sf_arena_next(sf_cursor *arena, sf_arena_message *out)
     c_bool sf_chunk_open(const void *memory, size_t used, sf_chunk *out)
 
 
@@ -239,8 +227,27 @@ cdef extern from "pool.h" nogil:
         uint32_t state
         uint32_t kind
         int64_t filed_us
+    struct sf_source:
+        uint32_t family
+        uint8_t *ip
+        uint64_t datagrams
+        uint64_t octets
+        uint64_t *taken
+        uint64_t refused
+        uint64_t seen_us
+    struct sf_client:
+        uint32_t client_id
+        uint64_t taken
+        uint64_t seen_us
+    enum:
+        SF_POOL_SOURCES
+        SF_POOL_CLIENTS
     struct sf_pool_head:
         uint64_t pending
+        uint32_t pressure
+        uint32_t short_of_sip
+        sf_source *sources
+        sf_client *clients
         uint64_t octets
         uint32_t *chunks
         uint32_t recorder_pid
@@ -264,19 +271,73 @@ cdef extern from "pool.h" nogil:
     uint64_t sf_pool_client_taken(const sf_pool *pool, uint32_t client_id)
     c_bool sf_pool_write_note(sf_pool *pool, sf_slice note)
     uint32_t sf_pool_read_note(const sf_pool *pool, uint8_t *dst)
+    int sf_pool_sync(sf_pool *pool)
+    size_t sf_pool_call_records(sf_pool *pool, uint32_t chunk, sf_slice call_id, uint8_t *dst, uint64_t *id,
+                                uint32_t *count)
+    uint32_t sf_chunk_sound(const void *memory, uint32_t *used, uint32_t count, uint64_t chunk_id)
+    uint32_t sf_arena_sound(const void *memory, uint32_t *used, uint32_t count, uint64_t chunk_id)
     size_t sf_pool_snapshot(sf_pool *pool, uint32_t chunk, uint64_t call_hash, uint8_t *dst, uint64_t *id,
                             uint32_t *count)
 
 
 cdef extern from "facts.h" nogil:
     struct sf_chunk_facts:
-        uint64_t id
-        uint32_t chunk
-        uint16_t call_id_length
         uint8_t has_ssrc
         uint8_t clock_skew
     c_bool sf_rows_facts(const sf_rtp_row *rows, size_t count, sf_slice data, sf_chunk_facts *out)
-    c_bool sf_chunk_facts_of "sf_chunk_facts" (const uint8_t *chunk, size_t used, uint32_t count, sf_chunk_facts *out)
+
+
+cdef extern from "portion.h" nogil:
+    struct sf_octets:
+        uint8_t *p
+        size_t n
+    struct sf_portion:
+        int64_t period_us
+        sf_octets data
+        size_t count
+        uint64_t sip_messages
+        uint64_t rtp_packets
+    sf_portion *sf_portion_new(int64_t period_us)
+    sf_portion *sf_portion_free(sf_portion *portion)
+    sf_block_status sf_portion_read(sf_portion *portion, const sf_block *head, uint64_t at, sf_slice content)
+
+
+cdef extern from "encoder.h" nogil:
+    struct sf_known:
+        int64_t period_us
+        uint64_t chunk
+    struct sf_encoder:
+        pass
+    struct sf_encoded:
+        sf_portion **portions
+        size_t count
+        uint64_t damaged_chunks
+        uint64_t damaged_packets
+        uint64_t known_packets
+    sf_encoder *sf_encoder_new(int64_t period_us, const sf_known *known, size_t count)
+    sf_encoder *sf_encoder_free(sf_encoder *encoder)
+    c_bool sf_encoder_encode(sf_encoder *encoder, sf_pool *pool, const uint32_t *chunks, size_t count, sf_encoded *out)
+    void sf_encoded_clear(sf_encoded *encoded)
+
+
+cdef extern from "index.h" nogil:
+    enum sf_index_durability:
+        SF_INDEX_PROCESS
+        SF_INDEX_DISK
+    struct sf_index:
+        pass
+    struct sf_index_error:
+        int code
+        char *text
+    sf_index *sf_index_open(const char *path, int fd, sf_index_durability durability, sf_index_error *error)
+    sf_index *sf_index_free(sf_index *index)
+    c_bool sf_index_append(sf_index *index, const sf_portion *const *portions, size_t count, uint64_t replay_from,
+                           sf_index_error *error)
+    c_bool sf_index_run(sf_index *index, const char *sql, sf_index_error *error)
+    uint64_t sf_index_end(const sf_index *index)
+    uint64_t sf_index_replay_from(const sf_index *index)
+    uint64_t sf_index_sip_rows(const sf_index *index)
+    uint64_t sf_index_media_rows(const sf_index *index)
 
 
 cdef extern from "intake.h" nogil:
@@ -291,7 +352,9 @@ cdef extern from "intake.h" nogil:
     sf_intake *sf_intake_free(sf_intake *intake)
     sf_ledger *sf_intake_ledger(sf_intake *intake)
     void sf_intake_put(sf_intake *intake, const sf_packet *packets, unsigned count, uint64_t now_us)
-    void sf_intake_datagram(sf_intake *intake, sf_slice octets, uint64_t now_us)
+    struct sf_peer:
+        uint8_t family
+    void sf_intake_datagram(sf_intake *intake, sf_slice octets, const sf_peer *peer, uint64_t now_us)
     void sf_intake_flush_batch(sf_intake *intake, uint64_t now_us)
     void sf_intake_sweep(sf_intake *intake)
     void sf_intake_drain(sf_intake *intake)

@@ -191,16 +191,7 @@ class Pool:
         """End every wait of `take`."""
     def release(self, chunks: list[int]) -> None:
         """Give committed chunks back."""
-    def is_sip(self, chunk: int) -> bool: ...
     def chunk_id(self, chunk: int) -> int: ...
-    def octets_of(self, chunk: int) -> bytes:
-        """Copy what is published in a chunk."""
-    def count_of(self, chunk: int) -> int: ...
-    def encode_streams(self, chunks: list[int]) -> tuple[bytearray, bytearray, list[bytes], bytearray, bytearray]:
-        """Encode stream chunks: CHUNK_FACTS rows, BLOCK_HEAD rows, call ids, columns, (offset, length) u64 pairs.
-
-        A length of 0 marks a damaged chunk.
-        """
     def free_chunks(self) -> tuple[int, int]:
         """Count free chunks: streams, SIP."""
     def total_chunks(self) -> tuple[int, int]: ...
@@ -216,7 +207,20 @@ class Pool:
         """Sum the counters of all receivers: totals by name, refusals by reason."""
     def heartbeats(self) -> list[int]: ...
     def live(self, call_id: bytes, sip: bool, streams: bool) -> list[tuple[bool, int, int, bytes]]:
-        """Copy the chunks that may hold a call: (is_sip, chunk id, count, octets) each."""
+        """Copy the chunks that may hold a call: (is_sip, chunk id, count, octets) each.
+
+        SIP chunks are cut down to the records of the call, unless `call_id` is empty: then all of them are given whole.
+        What is damaged is left out.
+        """
+    def sync(self) -> None:
+        """Write everything to the file behind the pool; raises OSError."""
+    pressure: int  # 0 takes all, 1 refuses RTP, 2 refuses SIP too
+    def short_of_sip(self) -> bool:
+        """Tell whether RTP is refused because few chunks for SIP are left."""
+    def sources(self) -> list[tuple[bytes, int, int, int, int, int, int]]:
+        """List where datagrams came from: address, datagrams, octets, SIP and RTP taken, refused, last seen [us]."""
+    def clients(self) -> list[tuple[int, int, int]]:
+        """List client ids, the packets taken of each, and when each was last seen [us]."""
 
 class Intake:
     """Puts packets into a pool (intake.h); one thread at a time."""
@@ -256,11 +260,55 @@ class Receiver:
 def receive_buffer(fd: int, octets: int) -> int:
     """Ask for a receive buffer; gives what the kernel granted [octets]."""
 
-def rows_facts(rows: bytes, data: bytes, is_rtp: bool, clock_skew: bool) -> bytes:
-    """Gather one CHUNK_FACTS row from RTP_ROW rows; raises ValueError when they do not fit the data."""
+# ---- storing: portions, the encoder, the index (portion.h, encoder.h, index.h) ----
 
-def arena_parts(memory: bytes, count: int) -> list[tuple[int, int, int]]:
-    """Give start, end and filing time of each record of an arena; raises ValueError when it contradicts itself."""
+class Portion:
+    """Blocks of one bucket on their way to data.raw, with what its index will say of them."""
+
+    def __init__(self, period_us: int = 0) -> None: ...
+    def add(self, offset: int, header: bytes, content: bytes | bytearray | memoryview) -> None:
+        """Add a block that stands in a file already, from its content; raises ValueError when that is damaged."""
+    @property
+    def period_us(self) -> int: ...
+    @property
+    def data(self) -> bytes:
+        """Copy the blocks."""
+    @property
+    def octets(self) -> int: ...
+    @property
+    def blocks(self) -> int: ...
+    @property
+    def sip_messages(self) -> int: ...
+    @property
+    def rtp_packets(self) -> int: ...
+
+class Encoder:
+    """Turns full chunks of a pool into portions; `known` are (period start, chunk id) pairs committed already."""
+
+    def __init__(self, pool: Pool, period_us: int, known: list[tuple[int, int]]) -> None: ...
+    def encode(self, chunks: list[int]) -> tuple[list[Portion], int, int, int]:
+        """Give a portion per period; then damaged chunks, packets lost in them, packets known already."""
+
+class IndexWriter:
+    """Writes data.raw (`fd`, -1 when its blocks stand already) and the index at `path`, whose tables stand.
+
+    Every method raises OSError; its errno is a result code of SQLite as a negative number when that is to blame.
+    """
+
+    def __init__(self, path: str, fd: int, sync: bool) -> None: ...
+    def append(self, portions: list[Portion], replay_from: int) -> None:
+        """Write portions and their rows, all of them or none."""
+    def run(self, sql: str) -> None:
+        """Run statements that give no rows."""
+    def close(self) -> None: ...
+    @property
+    def end(self) -> int: ...
+    @property
+    def replay_from(self) -> int: ...
+    @property
+    def sip_rows(self) -> int: ...
+    @property
+    def media_rows(self) -> int: ...
 
 # ---- media ----
 

@@ -211,10 +211,10 @@ cdef class Octets:
         if self.held:
             PyBuffer_Release(&self.view)
 
-    cdef const uint8_t *at(self) noexcept:
+    cdef const uint8_t *at(self) noexcept nogil:
         return <const uint8_t *>self.view.buf
 
-    cdef size_t length(self) noexcept:
+    cdef size_t length(self) noexcept nogil:
         return <size_t>self.view.len
 
     cdef size_t items(self, size_t size, str name) except? 0:
@@ -444,7 +444,7 @@ def messages_encode(arena, unsigned count):
     cdef Octets source = Octets(arena)
     cdef size_t used = source.length()
     # A record takes more octets than its entry: an arena that cannot hold `count` is refused before memory is asked for.
-    if count > used // 72:
+    if count > used // 80:
         raise ValueError(f"not an arena of {count} messages in {used} octets")
     cdef bytes entries = PyBytes_FromStringAndSize(NULL, count * sizeof(sf_message_entry))
     cdef bytes out = PyBytes_FromStringAndSize(NULL, sf_messages_bound(used))
@@ -517,7 +517,6 @@ cdef class Pool:
     """Owns one sf_pool; see _core.pyi."""
 
     cdef sf_pool *pool
-    cdef bytearray scratch
     cdef readonly bint readonly
 
     def __cinit__(self):
@@ -547,7 +546,6 @@ cdef class Pool:
         if self.pool is NULL:
             raise _errno_error(path)
         self.readonly = True
-        self.scratch = bytearray(SF_SIP_CHUNK)
         return self
 
     def recover(self):
@@ -571,67 +569,10 @@ cdef class Pool:
                 raise IndexError(chunk)
             sf_pool_release(self.pool, chunk)
 
-    def is_sip(self, uint32_t chunk):
-        if chunk >= sf_pool_chunks(self.pool):
-            raise IndexError(chunk)
-        return sf_pool_desc(self.pool, chunk).kind == SF_SIP_CLASS
-
     def chunk_id(self, uint32_t chunk):
         if chunk >= sf_pool_chunks(self.pool):
             raise IndexError(chunk)
         return sf_pool_desc(self.pool, chunk).id
-
-    def octets_of(self, uint32_t chunk):
-        if chunk >= sf_pool_chunks(self.pool):
-            raise IndexError(chunk)
-        cdef uint64_t fill = sf_pool_desc(self.pool, chunk).fill
-        return (<const char *>sf_pool_data(self.pool, chunk))[:<uint32_t>fill]
-
-    def count_of(self, uint32_t chunk):
-        if chunk >= sf_pool_chunks(self.pool):
-            raise IndexError(chunk)
-        return <uint32_t>(sf_pool_desc(self.pool, chunk).fill >> 32)
-
-    def encode_streams(self, list chunks):
-        cdef size_t n = len(chunks)
-        cdef array.array wanted = array.array("I", chunks)
-        cdef uint32_t *chunk = <uint32_t *>wanted.data.as_uints
-        cdef bytearray facts = PyByteArray_FromStringAndSize(NULL, n * sizeof(sf_chunk_facts))
-        cdef bytearray heads = PyByteArray_FromStringAndSize(NULL, n * sizeof(sf_block))
-        cdef bytearray spans = PyByteArray_FromStringAndSize(NULL, n * 16)
-        cdef sf_chunk_facts *fact = <sf_chunk_facts *>PyByteArray_AS_STRING(facts)
-        cdef sf_block *head = <sf_block *>PyByteArray_AS_STRING(heads)
-        cdef uint64_t *span = <uint64_t *>PyByteArray_AS_STRING(spans)
-        cdef size_t bound = 0, i, at = 0, used
-        cdef uint64_t fill
-        for i in range(n):
-            if chunk[i] >= sf_pool_chunks(self.pool):
-                raise IndexError(chunk[i])
-            bound += sf_columns_bound(<uint32_t>sf_pool_desc(self.pool, chunk[i]).fill)
-        cdef bytearray out = PyByteArray_FromStringAndSize(NULL, bound)
-        cdef uint8_t *dst = <uint8_t *>PyByteArray_AS_STRING(out)
-        with nogil:
-            memset(head, 0, n * sizeof(sf_block))
-            for i in range(n):
-                fill = sf_pool_desc(self.pool, chunk[i]).fill
-                used = 0
-                if sf_chunk_facts_of(sf_pool_data(self.pool, chunk[i]), <uint32_t>fill, <uint32_t>(fill >> 32),
-                                     &fact[i]):
-                    used = sf_columns_encode(sf_pool_data(self.pool, chunk[i]), <uint32_t>fill,
-                                             <uint32_t>(fill >> 32), dst + at, &head[i])
-                fact[i].id = head[i].chunk = sf_pool_desc(self.pool, chunk[i]).id
-                fact[i].chunk = chunk[i]
-                span[2 * i] = at
-                span[2 * i + 1] = used
-                at += used
-        ids = [
-            PyBytes_FromStringAndSize(
-                <const char *>sf_pool_data(self.pool, chunk[i]) + sizeof(sf_chunk_identity),
-                fact[i].call_id_length if span[2 * i + 1] > 0 else 0,
-            )
-            for i in range(n)
-        ]
-        return facts, heads, ids, out, spans
 
     def free_chunks(self):
         return (sf_pool_free_chunks(self.pool, SF_STREAM_CLASS), sf_pool_free_chunks(self.pool, SF_SIP_CLASS))
@@ -688,13 +629,14 @@ cdef class Pool:
         return [head.ledgers[i].heartbeat_us for i in range(SF_POOL_RECEIVERS) if head.ledgers[i].heartbeat_us]
 
     def live(self, bytes call_id, bint sip, bint streams):
-        """Copies the chunks that may hold a call: (is_sip, chunk id, count, octets) each."""
-        cdef uint64_t call_hash = sf_pool_call_hash(self.pool, sf_slice_of(<const char *>call_id, len(call_id)))
-        cdef bytearray scratch = self.scratch
+        cdef sf_slice wanted = slice_of(call_id)
+        cdef uint64_t call_hash = sf_pool_call_hash(self.pool, wanted)
+        cdef bytearray scratch = bytearray(SF_SIP_CHUNK)
         cdef uint8_t *dst = <uint8_t *>PyByteArray_AS_STRING(scratch)
-        cdef uint32_t chunk, count, total = sf_pool_chunks(self.pool)
+        cdef uint32_t chunk, count, octets, total = sf_pool_chunks(self.pool)
         cdef uint64_t id
         cdef size_t used
+        cdef bint one_call = len(call_id) > 0
         cdef c_bool is_sip
         found = []
         chunk = 0
@@ -703,12 +645,58 @@ cdef class Pool:
             with nogil:
                 while chunk < total and used == 0:
                     is_sip = sf_pool_desc(self.pool, chunk).kind == SF_SIP_CLASS
-                    if (is_sip and sip) or (not is_sip and streams):
+                    if is_sip and sip and one_call:
+                        used = sf_pool_call_records(self.pool, chunk, wanted, dst, &id, &count)
+                    elif (is_sip and sip) or (not is_sip and streams):
                         used = sf_pool_snapshot(self.pool, chunk, call_hash, dst, &id, &count)
+                    if used > 0:
+                        octets = <uint32_t>used
+                        count = (sf_arena_sound if is_sip else sf_chunk_sound)(dst, &octets, count, id)
+                        used = octets if count > 0 else 0
                     chunk += 1
             if used > 0:
                 found.append((bool(is_sip), id, count, bytes(scratch[:used])))
         return found
+
+    def sync(self):
+        cdef int code
+        with nogil:
+            code = sf_pool_sync(self.pool)
+        if code != 0:
+            raise OSError(code, os.strerror(code))
+
+    @property
+    def pressure(self):
+        return sf_pool_head_of(self.pool).pressure
+
+    @pressure.setter
+    def pressure(self, uint32_t level):
+        if self.readonly:
+            raise ValueError("the pool is mapped read-only")
+        sf_pool_head_of(self.pool).pressure = level
+
+    def short_of_sip(self):
+        return bool(sf_pool_head_of(self.pool).short_of_sip)
+
+    def sources(self):
+        cdef sf_pool_head *head = sf_pool_head_of(self.pool)
+        cdef sf_source *one
+        cdef int i
+        found = []
+        for i in range(SF_POOL_SOURCES):
+            one = &head.sources[i]
+            if one.family:
+                found.append((address_of(one.ip, <uint8_t>one.family), one.datagrams, one.octets, one.taken[0],
+                              one.taken[1], one.refused, one.seen_us))
+        return found
+
+    def clients(self):
+        cdef sf_pool_head *head = sf_pool_head_of(self.pool)
+        cdef int i
+        return [
+            (head.clients[i].client_id, head.clients[i].taken, head.clients[i].seen_us)
+            for i in range(SF_POOL_CLIENTS) if head.clients[i].client_id
+        ]
 
 
 cdef class Intake:
@@ -754,7 +742,9 @@ cdef class Intake:
         sf_intake_put(self.intake, &packet, 1, now_us)
 
     def datagram(self, bytes octets, uint64_t now_us):
-        sf_intake_datagram(self.intake, sf_slice_of(<const char *>octets, len(octets)), now_us)
+        cdef sf_peer unknown
+        memset(&unknown, 0, sizeof(unknown))
+        sf_intake_datagram(self.intake, sf_slice_of(<const char *>octets, len(octets)), &unknown, now_us)
         sf_intake_flush_batch(self.intake, now_us)
 
     def sweep(self):
@@ -814,21 +804,174 @@ def rows_facts(bytes rows, bytes data, bint is_rtp, bint clock_skew):
     return PyBytes_FromStringAndSize(<const char *>&facts, sizeof(facts))
 
 
-def arena_parts(bytes memory, unsigned count):
-    """Gives (start, end, filing time) of each record."""
-    cdef sf_cursor arena = sf_cursor_of(PyBytes_AS_STRING(memory), len(memory))
-    cdef const uint8_t *base = arena.p
-    cdef const uint8_t *before
-    cdef sf_arena_message message
-    cdef unsigned i
-    found = []
-    for i in range(count):
-        before = arena.p
-        if not sf_arena_next(&arena, &message):
-            raise ValueError(f"not an arena of {count} messages in {len(memory)} octets")
-        filed = message.record.arrival_us if message.record.clock_skew else message.record.time_us
-        found.append((before - base, arena.p - base, <int64_t>filed))
-    return found
+# ---- storing: portions, the encoder, the index ----
+
+cdef class Portion:
+    """Owns one sf_portion; see _core.pyi."""
+
+    cdef sf_portion *portion
+
+    def __cinit__(self, int64_t period_us=0):
+        self.portion = sf_portion_new(period_us)
+        if self.portion is NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        self.portion = sf_portion_free(self.portion)
+
+    def add(self, uint64_t offset, bytes header, content):
+        cdef Octets octets = Octets(content)
+        cdef sf_block block
+        cdef sf_block_status status = sf_block_decode(slice_of(header), &block)
+        if status == SF_BLOCK_OK:
+            with nogil:
+                status = sf_portion_read(self.portion, &block, offset, sf_slice_of(octets.at(), octets.length()))
+        if status != SF_BLOCK_OK:
+            raise refusal(status)
+
+    @property
+    def period_us(self):
+        return self.portion.period_us
+
+    @property
+    def data(self):
+        return PyBytes_FromStringAndSize(<const char *>self.portion.data.p, self.portion.data.n)
+
+    @property
+    def octets(self):
+        return self.portion.data.n
+
+    @property
+    def blocks(self):
+        return self.portion.count
+
+    @property
+    def sip_messages(self):
+        return self.portion.sip_messages
+
+    @property
+    def rtp_packets(self):
+        return self.portion.rtp_packets
+
+
+cdef class Encoder:
+    """Owns one sf_encoder; see _core.pyi."""
+
+    cdef sf_encoder *encoder
+    cdef Pool pool
+
+    def __cinit__(self, Pool pool not None, int64_t period_us, list known):
+        cdef size_t n = len(known), i
+        cdef bytearray table = bytearray((n + 1) * sizeof(sf_known))
+        cdef sf_known *at = <sf_known *>PyByteArray_AS_STRING(table)
+        for i in range(n):
+            at[i].period_us, at[i].chunk = known[i]
+        self.pool = pool
+        self.encoder = sf_encoder_new(period_us, at, n)
+        if self.encoder is NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        self.encoder = sf_encoder_free(self.encoder)
+
+    def encode(self, list chunks):
+        cdef size_t n = len(chunks), i
+        cdef array.array wanted = array.array("I", chunks)
+        cdef uint32_t *at = <uint32_t *>wanted.data.as_uints
+        cdef sf_encoded encoded
+        cdef c_bool done
+        cdef Portion portion
+        for i in range(n):
+            if at[i] >= sf_pool_chunks(self.pool.pool):
+                raise IndexError(at[i])
+        with nogil:
+            done = sf_encoder_encode(self.encoder, self.pool.pool, at, n, &encoded)
+        if not done:
+            raise MemoryError
+        found = []
+        try:
+            for i in range(encoded.count):
+                portion = Portion()
+                portion.portion, encoded.portions[i] = encoded.portions[i], portion.portion
+                found.append(portion)
+        finally:
+            lost = (encoded.damaged_chunks, encoded.damaged_packets, encoded.known_packets)
+            sf_encoded_clear(&encoded)
+        return found, *lost
+
+
+cdef class IndexWriter:
+    """Owns one sf_index; see _core.pyi."""
+
+    cdef sf_index *index
+
+    def __cinit__(self, str path, int fd, bint sync):
+        cdef bytes name = os.fsencode(path)
+        cdef const char *c_name = name
+        cdef sf_index_error error
+        with nogil:
+            self.index = sf_index_open(c_name, fd, SF_INDEX_DISK if sync else SF_INDEX_PROCESS, &error)
+        if self.index is NULL:
+            raise OSError(error.code, error.text.decode("utf-8", "replace"), path)
+
+    def __dealloc__(self):
+        self.index = sf_index_free(self.index)
+
+    cdef sf_index *opened(self) except NULL:
+        if self.index is NULL:
+            raise ValueError("the index is closed")
+        return self.index
+
+    def append(self, list portions, uint64_t replay_from):
+        cdef size_t n = len(portions), i
+        cdef sf_index *index = self.opened()
+        cdef sf_portion **at = <sf_portion **>malloc((n + 1) * sizeof(sf_portion *))
+        cdef sf_index_error error
+        cdef c_bool done
+        if at is NULL:
+            raise MemoryError
+        try:
+            for i in range(n):
+                at[i] = (<Portion?>portions[i]).portion
+            with nogil:
+                done = sf_index_append(index, <const sf_portion *const *>at, n, replay_from, &error)
+        finally:
+            free(at)
+        if not done:
+            raise OSError(error.code, error.text.decode("utf-8", "replace"))
+
+    def run(self, str sql):
+        cdef bytes text = sql.encode()
+        cdef const char *statements = text
+        cdef sf_index *index = self.opened()
+        cdef sf_index_error error
+        cdef c_bool done
+        with nogil:
+            done = sf_index_run(index, statements, &error)
+        if not done:
+            raise OSError(error.code, error.text.decode("utf-8", "replace"))
+
+    def close(self):
+        cdef sf_index *index = self.index
+        self.index = NULL
+        with nogil:
+            sf_index_free(index)
+
+    @property
+    def end(self):
+        return sf_index_end(self.opened())
+
+    @property
+    def replay_from(self):
+        return sf_index_replay_from(self.opened())
+
+    @property
+    def sip_rows(self):
+        return sf_index_sip_rows(self.opened())
+
+    @property
+    def media_rows(self):
+        return sf_index_media_rows(self.opened())
 
 
 # ---- media ----

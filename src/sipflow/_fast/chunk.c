@@ -51,3 +51,47 @@ bool sf_arena_next(struct sf_cursor *arena, struct sf_arena_message *out)
     skip_padding(arena, out->call_id.n + out->payload.n);
     return true;
 }
+
+uint32_t sf_chunk_sound(const void *memory, uint32_t *used, uint32_t count, uint64_t chunk_id)
+{
+    const uint8_t *base = memory;
+    size_t head = sizeof(struct sf_chunk_identity);
+    struct sf_chunk chunk;
+    struct sf_pool_rtp record;
+    struct sf_slice packet;
+    if (!sf_chunk_open(memory, *used, &chunk) ||
+        chunk.identity.crc != sf_chunk_crc(chunk_id, memory, head + chunk.call_id.n)) {
+        return 0;
+    }
+    uint32_t sound = 0;
+    while (sound < count) {
+        const uint8_t *at = chunk.records.p;
+        if (!sf_chunk_next(&chunk, &record, &packet) ||
+            record.crc != sf_chunk_crc(chunk_id, at, sizeof record + packet.n)) {
+            *used = (uint32_t)(at - base);
+            break;
+        }
+        sound++;
+    }
+    return sound;
+}
+
+uint32_t sf_arena_sound(const void *memory, uint32_t *used, uint32_t count, uint64_t chunk_id)
+{
+    const uint8_t *base = memory;
+    struct sf_cursor c = sf_cursor(memory, *used);
+    struct sf_arena_message message;
+    uint32_t sound = 0;
+    while (sound < count) {
+        const uint8_t *at = c.p;
+        if (!sf_arena_next(&c, &message) ||
+            message.record.crc !=
+                sf_chunk_crc(chunk_id, at,
+                             sizeof message.record + message.call_id.n + message.payload.n)) {
+            *used = (uint32_t)(at - base);
+            break;
+        }
+        sound++;
+    }
+    return sound;
+}

@@ -123,17 +123,36 @@ static uint8_t delta_decode(uint8_t *dst, struct sf_slice deltas, enum law law, 
     return last;
 }
 
-/* Splitting pays only while one SSRC stands for all; anything else is kept octet by octet. */
-static bool may_split(struct sf_chunk chunk, unsigned count)
-{
+/* Walks records whose lengths sf_chunk_data_length has proved. */
+struct walk {
+    const uint8_t *next;
     struct sf_pool_rtp record;
     struct sf_slice packet;
-    for (unsigned i = 0; i < count && sf_chunk_next(&chunk, &record, &packet); i++) {
-        if (packet.n >= SF_RTP_HEAD && sf_load_be32(packet.p + 8) != chunk.identity.ssrc) {
+};
+
+static struct walk walk_from(const struct sf_chunk *chunk)
+{
+    return (struct walk){.next = chunk->records.p};
+}
+
+static inline void step(struct walk *w)
+{
+    memcpy(&w->record, w->next, sizeof w->record);
+    w->packet = sf_slice(w->next + sizeof w->record, w->record.length);
+    w->next += sizeof w->record + sf_align8(w->record.length);
+}
+
+/* Splitting pays only while one SSRC stands for all; anything else is kept octet by octet. */
+static bool may_split(const struct sf_chunk *chunk, unsigned count)
+{
+    struct walk w = walk_from(chunk);
+    for (unsigned i = 0; i < count; i++) {
+        step(&w);
+        if (w.packet.n >= SF_RTP_HEAD && sf_load_be32(w.packet.p + 8) != chunk->identity.ssrc) {
             return false;
         }
     }
-    return chunk.identity.has_ssrc != 0;
+    return chunk->identity.has_ssrc != 0;
 }
 
 static uint8_t *put_octets(uint8_t *p, const void *octets, size_t n)
@@ -163,79 +182,77 @@ static uint8_t *put_identity(uint8_t *p, const struct sf_chunk *chunk, bool spli
     return sf_store_varint(p, count);
 }
 
-static uint8_t *put_times(uint8_t *p, struct sf_chunk chunk, unsigned count, struct sf_block *block)
+static uint8_t *put_times(uint8_t *p, const struct sf_chunk *chunk, unsigned count,
+                          struct sf_block *block)
 {
     struct steps times = {.bits = 64};
-    struct sf_pool_rtp record;
-    struct sf_slice packet;
+    struct walk w = walk_from(chunk);
     for (unsigned i = 0; i < count; i++) {
-        sf_chunk_next(&chunk, &record, &packet);
-        int64_t filed = chunk.identity.clock_skew ? kept_arrival(&record) : (int64_t)record.time_us;
+        step(&w);
+        int64_t filed =
+            chunk->identity.clock_skew ? kept_arrival(&w.record) : (int64_t)w.record.time_us;
         block->t0_us = i == 0 || filed < block->t0_us ? filed : block->t0_us;
         block->t1_us = i == 0 || filed > block->t1_us ? filed : block->t1_us;
-        p = steps_put(&times, p, (int64_t)record.time_us);
+        p = steps_put(&times, p, (int64_t)w.record.time_us);
     }
     return p;
 }
 
-static uint8_t *put_arrivals(uint8_t *p, struct sf_chunk chunk, unsigned count)
+static uint8_t *put_arrivals(uint8_t *p, const struct sf_chunk *chunk, unsigned count)
 {
-    struct sf_pool_rtp record;
-    struct sf_slice packet;
+    struct walk w = walk_from(chunk);
     int64_t last = 0;
     for (unsigned i = 0; i < count; i++) {
-        sf_chunk_next(&chunk, &record, &packet);
-        int64_t delay = delay_ms(&record);
+        step(&w);
+        int64_t delay = delay_ms(&w.record);
         p = sf_store_varint(p, sf_zigzag(subtract(delay, last)));
         last = delay;
     }
     return p;
 }
 
-static uint8_t *put_lengths(uint8_t *p, struct sf_chunk chunk, unsigned count)
+static uint8_t *put_lengths(uint8_t *p, const struct sf_chunk *chunk, unsigned count)
 {
-    struct sf_pool_rtp record;
-    struct sf_slice packet;
+    struct walk w = walk_from(chunk);
     int64_t last = 0;
     for (unsigned i = 0; i < count; i++) {
-        sf_chunk_next(&chunk, &record, &packet);
-        p = sf_store_varint(p, sf_zigzag(record.length - last));
-        last = record.length;
+        step(&w);
+        p = sf_store_varint(p, sf_zigzag(w.record.length - last));
+        last = w.record.length;
     }
     return p;
 }
 
 enum header_column { FIRST, SECOND, SEQUENCE, TIMESTAMP };
 
-static uint8_t *put_headers(uint8_t *p, struct sf_chunk chunk, unsigned count,
+static uint8_t *put_headers(uint8_t *p, const struct sf_chunk *chunk, unsigned count,
                             enum header_column which)
 {
     struct steps steps = {.bits = which == SEQUENCE ? 16 : 32};
-    struct sf_pool_rtp record;
-    struct sf_slice packet;
+    struct walk w = walk_from(chunk);
     for (unsigned i = 0; i < count; i++) {
-        sf_chunk_next(&chunk, &record, &packet);
-        if (packet.n < SF_RTP_HEAD) {
+        step(&w);
+        if (w.packet.n < SF_RTP_HEAD) {
             continue;
         }
         if (which == FIRST || which == SECOND) {
-            *p++ = packet.p[which];
+            *p++ = w.packet.p[which];
         } else {
             p = steps_put(&steps, p,
-                          which == SEQUENCE ? sf_load_be16(packet.p + 2)
-                                            : sf_load_be32(packet.p + 4));
+                          which == SEQUENCE ? sf_load_be16(w.packet.p + 2)
+                                            : sf_load_be32(w.packet.p + 4));
         }
     }
     return p;
 }
 
-static uint8_t *put_payload(uint8_t *p, struct sf_chunk chunk, unsigned count, bool split)
+static uint8_t *put_payload(uint8_t *p, const struct sf_chunk *chunk, unsigned count, bool split)
 {
-    struct sf_pool_rtp record;
-    struct sf_slice packet;
+    struct walk w = walk_from(chunk);
     uint8_t last = 128;
     for (unsigned i = 0; i < count; i++) {
-        sf_chunk_next(&chunk, &record, &packet);
+        step(&w);
+        struct sf_slice packet = w.packet;
         if (!split || packet.n < SF_RTP_HEAD) {
             p = put_octets(p, packet.p, packet.n);
             continue;
@@ -260,23 +277,23 @@ size_t sf_columns_encode(const void *memory, size_t used, unsigned count, uint8_
         !sf_chunk_open(memory, used, &chunk)) {
         return 0;
     }
-    bool split = may_split(chunk, count);
+    bool split = may_split(&chunk, count);
     *block = (struct sf_block){.version = SF_BLOCK_VERSION,
                                .kind = SF_BLOCK_STREAM,
                                .transform = SF_TRANSFORM_COMPANDED,
                                .flags = chunk.identity.clock_skew ? SF_BLOCK_CLOCK_SKEW : 0,
                                .records = count};
     uint8_t *p = put_identity(dst, &chunk, split, count);
-    p = put_times(p, chunk, count, block);
-    p = put_arrivals(p, chunk, count);
-    p = put_lengths(p, chunk, count);
+    p = put_times(p, &chunk, count, block);
+    p = put_arrivals(p, &chunk, count);
+    p = put_lengths(p, &chunk, count);
     if (split) {
-        p = put_headers(p, chunk, count, FIRST);
-        p = put_headers(p, chunk, count, SECOND);
-        p = put_headers(p, chunk, count, SEQUENCE);
-        p = put_headers(p, chunk, count, TIMESTAMP);
+        p = put_headers(p, &chunk, count, FIRST);
+        p = put_headers(p, &chunk, count, SECOND);
+        p = put_headers(p, &chunk, count, SEQUENCE);
+        p = put_headers(p, &chunk, count, TIMESTAMP);
     }
-    p = put_payload(p, chunk, count, split);
+    p = put_payload(p, &chunk, count, split);
     block->raw_length = (uint32_t)(p - dst);
     return (size_t)(p - dst);
 }

@@ -7,7 +7,6 @@
 #include "rtp.h"
 #include "sip.h"
 
-#define ARENAS         16
 #define PACKETS_MAX    100
 #define SPAN_US        2000000
 #define SKEW_LIMIT_US  (24 * 3600ll * 1000000)
@@ -35,6 +34,7 @@ struct place {
     uint64_t call_hash;
     uint32_t chunk;
     uint32_t ssrc;
+    uint32_t source;
     bool is_rtp;
     bool skewed;
     bool skip;
@@ -53,9 +53,12 @@ struct sf_intake {
     uint64_t mask;
     struct open_chunk *open;
     uint32_t oldest, newest;
-    uint32_t arenas[ARENAS];
+    uint32_t arenas[SF_POOL_ARENAS];
     uint64_t dice;
+    enum sf_status refuse_rtp, refuse_sip; /* SF_OK: taken */
     unsigned held;
+    struct sf_peer last_peer; /* of the datagram before: nearly always of this one too */
+    uint32_t last_source;
     unsigned sums;
     struct client_sum clients[CLIENTS_A_TURN];
     struct sf_packet batch[SF_INTAKE_BATCH];
@@ -94,7 +97,7 @@ struct sf_intake *sf_intake_new(struct sf_pool *pool, unsigned slot, struct sf_i
     for (uint64_t i = 0; i < size; i++) {
         intake->table[i].chunk = SF_NO_CHUNK;
     }
-    for (int i = 0; i < ARENAS; i++) {
+    for (int i = 0; i < SF_POOL_ARENAS; i++) {
         intake->arenas[i] = SF_NO_CHUNK;
     }
     intake->mask = size - 1;
@@ -102,6 +105,7 @@ struct sf_intake *sf_intake_new(struct sf_pool *pool, unsigned slot, struct sf_i
     intake->ledger = &sf_pool_head(pool)->ledgers[slot % SF_POOL_RECEIVERS];
     intake->limits = limits;
     intake->oldest = intake->newest = SF_NO_CHUNK;
+    intake->last_source = SF_NO_SOURCE;
     intake->dice = sf_pool_head(pool)->hash_seed | 1;
     return intake;
 }
@@ -240,6 +244,7 @@ static uint32_t open_stream(struct sf_intake *intake, const struct sf_packet *pa
     memcpy(data + sizeof *id, packet->call_id.p, packet->call_id.n);
     size_t head = sf_chunk_head(packet->call_id.n);
     memset(data + sizeof *id + packet->call_id.n, 0, head - sizeof *id - packet->call_id.n);
+    id->crc = sf_chunk_crc(desc->id, data, sizeof *id + packet->call_id.n);
     desc->call_hash = place->call_hash;
     desc->filed_us = (int64_t)(place->skewed ? now_us : packet->time_us);
     intake->open[chunk] = (struct open_chunk){
@@ -262,9 +267,12 @@ static void append_rtp(struct sf_intake *intake, uint32_t chunk, const struct sf
 {
     struct open_chunk *o = &intake->open[chunk];
     uint8_t *at = sf_pool_data(intake->pool, chunk) + o->used;
-    *(struct sf_pool_rtp *)at = (struct sf_pool_rtp){
+    struct sf_pool_rtp *record = (struct sf_pool_rtp *)at;
+    *record = (struct sf_pool_rtp){
         .time_us = packet->time_us, .arrival_us = now_us, .length = (uint16_t)packet->payload.n};
-    memcpy(at + sizeof(struct sf_pool_rtp), packet->payload.p, packet->payload.n);
+    memcpy(at + sizeof *record, packet->payload.p, packet->payload.n);
+    record->crc =
+        sf_chunk_crc(sf_pool_desc(intake->pool, chunk)->id, at, sizeof *record + packet->payload.n);
     o->used += (uint32_t)sf_pool_rtp_size(packet->payload.n);
     o->count++;
     sf_pool_publish(intake->pool, chunk, o->count, o->used);
@@ -299,7 +307,7 @@ static enum sf_status put_rtp(struct sf_intake *intake, const struct sf_packet *
 static enum sf_status put_sip(struct sf_intake *intake, const struct sf_packet *packet,
                               const struct place *place, uint64_t now_us)
 {
-    uint32_t *arena = &intake->arenas[place->call_hash % ARENAS];
+    uint32_t *arena = &intake->arenas[place->call_hash % SF_POOL_ARENAS];
     size_t need = sf_pool_sip_size(packet->call_id.n, packet->payload.n);
     if (*arena != SF_NO_CHUNK && intake->open[*arena].used + need > SF_SIP_CHUNK) {
         close_chunk(intake, *arena);
@@ -310,7 +318,7 @@ static enum sf_status put_sip(struct sf_intake *intake, const struct sf_packet *
         if (*arena == SF_NO_CHUNK) {
             return SF_POOL_FULL_SIP;
         }
-        sf_pool_desc(intake->pool, *arena)->call_hash = 0;
+        sf_pool_desc(intake->pool, *arena)->call_hash = place->call_hash % SF_POOL_ARENAS;
         intake->open[*arena] = (struct open_chunk){0};
         list_append(intake, *arena);
     }
@@ -336,6 +344,8 @@ static enum sf_status put_sip(struct sf_intake *intake, const struct sf_packet *
     if (packet->payload.n > 0) {
         memcpy(at + sizeof *record + packet->call_id.n, packet->payload.p, packet->payload.n);
     }
+    record->crc = sf_chunk_crc(sf_pool_desc(intake->pool, *arena)->id, at,
+                               sizeof *record + packet->call_id.n + packet->payload.n);
     o->used += (uint32_t)need;
     o->count++;
     sf_pool_publish(intake->pool, *arena, o->count, o->used);
@@ -353,6 +363,11 @@ static enum sf_status check(struct sf_intake *intake, struct sf_packet *packet)
         if (packet->call_id.n == 0) {
             return SF_NO_CALL_ID;
         }
+        if (intake->refuse_rtp != SF_OK) {
+            return intake->refuse_rtp;
+        }
+    } else if (intake->refuse_sip != SF_OK) {
+        return intake->refuse_sip;
     } else if (packet->call_id.n == 0 && !sf_sip_call_id(packet->payload, &packet->call_id)) {
         packet->call_id = sf_slice(unidentified, sizeof unidentified - 1);
         count(&intake->ledger->unidentified, 1);
@@ -402,10 +417,48 @@ static void sum_client(struct sf_intake *intake, uint32_t client_id, uint64_t no
     intake->clients[i].taken++;
 }
 
+/* What one source sent, summed up while its packets follow each other. */
+struct source_sum {
+    uint32_t source;
+    uint64_t taken[2];
+    uint64_t refused;
+};
+
+static void settle_source(struct sf_intake *intake, struct source_sum *sum, uint32_t next)
+{
+    if (sum->source != SF_NO_SOURCE) {
+        struct sf_source *source = &sf_pool_head(intake->pool)->sources[sum->source];
+        for (int kind = 0; kind < 2; kind++) {
+            if (sum->taken[kind] > 0) {
+                atomic_fetch_add_explicit(&source->taken[kind], sum->taken[kind],
+                                          memory_order_relaxed);
+            }
+        }
+        if (sum->refused > 0) {
+            atomic_fetch_add_explicit(&source->refused, sum->refused, memory_order_relaxed);
+        }
+    }
+    *sum = (struct source_sum){.source = next};
+}
+
+/* What the state of disk and pool does not let in now: media goes before signalling. */
+static void look_at_pressure(struct sf_intake *intake)
+{
+    struct sf_pool_head *head = sf_pool_head(intake->pool);
+    uint32_t pressure = atomic_load_explicit(&head->pressure, memory_order_relaxed);
+    bool short_of_sip = atomic_load_explicit(&head->short_of_sip, memory_order_relaxed);
+    intake->refuse_sip = pressure >= SF_REFUSE_ALL ? SF_DISK_LOW_SIP : SF_OK;
+    intake->refuse_rtp = pressure >= SF_REFUSE_RTP ? SF_DISK_LOW_RTP
+                         : short_of_sip            ? SF_SIP_FIRST
+                                                   : SF_OK;
+}
+
 static void put_batch(struct sf_intake *intake, unsigned n, uint64_t now_us)
 {
     struct sf_ledger *ledger = intake->ledger;
     uint64_t taken[2] = {0, 0};
+    struct source_sum sum = {.source = SF_NO_SOURCE};
+    look_at_pressure(intake);
     for (unsigned i = 0; i < n; i++) {
         struct sf_packet *packet = &intake->batch[i];
         struct place *place = &intake->places[i];
@@ -444,7 +497,11 @@ static void put_batch(struct sf_intake *intake, unsigned n, uint64_t now_us)
     for (unsigned i = 0; i < n; i++) {
         const struct sf_packet *packet = &intake->batch[i];
         struct place *place = &intake->places[i];
+        if (place->source != sum.source) {
+            settle_source(intake, &sum, place->source);
+        }
         if (place->skip) {
+            sum.refused++;
             continue;
         }
         /* Counted before it can be seen: what is pending is never below what is there. */
@@ -455,14 +512,17 @@ static void put_batch(struct sf_intake *intake, unsigned n, uint64_t now_us)
             atomic_fetch_sub_explicit(&sf_pool_head(intake->pool)->pending, 1,
                                       memory_order_relaxed);
             count(&ledger->refused[status], 1);
+            sum.refused++;
             continue;
         }
         taken[packet->kind]++;
+        sum.taken[packet->kind]++;
         if (place->skewed) {
             count(&ledger->clock_skew, 1);
         }
         sum_client(intake, packet->client_id, now_us);
     }
+    settle_source(intake, &sum, SF_NO_SOURCE);
     count(&ledger->taken[SF_SIP], taken[SF_SIP]);
     count(&ledger->taken[SF_RTP], taken[SF_RTP]);
     for (unsigned i = 0; i < intake->sums; i++) {
@@ -477,6 +537,9 @@ void sf_intake_put(struct sf_intake *intake, const struct sf_packet *packets, un
 {
     sf_intake_flush_batch(intake, now_us);
     memcpy(intake->batch, packets, n * sizeof *packets);
+    for (unsigned i = 0; i < n; i++) {
+        intake->places[i].source = SF_NO_SOURCE;
+    }
     count(&intake->ledger->frames, n);
     put_batch(intake, n, now_us);
 }
@@ -489,28 +552,69 @@ void sf_intake_flush_batch(struct sf_intake *intake, uint64_t now_us)
     }
 }
 
-void sf_intake_datagram(struct sf_intake *intake, struct sf_slice octets, uint64_t now_us)
+static uint32_t source_of(struct sf_intake *intake, const struct sf_peer *peer)
+{
+    if (peer->family == 0) {
+        return SF_NO_SOURCE;
+    }
+    if (memcmp(peer, &intake->last_peer, sizeof *peer) != 0 ||
+        intake->last_source == SF_NO_SOURCE) {
+        intake->last_peer = *peer;
+        intake->last_source = sf_pool_source(intake->pool, peer->family, peer->ip);
+    }
+    return intake->last_source;
+}
+
+/* Counts a datagram, and frames of it that are refused, under where it came from. */
+static void count_source(struct sf_intake *intake, uint32_t at, size_t octets, uint64_t refused,
+                         uint64_t now_us)
+{
+    if (at != SF_NO_SOURCE) {
+        struct sf_source *source = &sf_pool_head(intake->pool)->sources[at];
+        atomic_fetch_add_explicit(&source->datagrams, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&source->octets, octets, memory_order_relaxed);
+        if (refused > 0) {
+            atomic_fetch_add_explicit(&source->refused, refused, memory_order_relaxed);
+        }
+        atomic_store_explicit(&source->seen_us, now_us, memory_order_relaxed);
+    }
+}
+
+void sf_intake_refuse(struct sf_intake *intake, struct sf_slice octets, const struct sf_peer *peer,
+                      enum sf_status status, uint64_t now_us)
+{
+    count(&intake->ledger->refused_datagrams, 1);
+    count(&intake->ledger->refused[status], 1);
+    count_source(intake, source_of(intake, peer), octets.n, 1, now_us);
+}
+
+void sf_intake_datagram(struct sf_intake *intake, struct sf_slice octets,
+                        const struct sf_peer *peer, uint64_t now_us)
 {
     struct sf_ledger *ledger = intake->ledger;
     struct sf_datagram datagram;
     struct sf_slice frame;
     enum sf_status status = sf_datagram_open(octets, &datagram);
     if (status != SF_OK) {
-        count(&ledger->refused_datagrams, 1);
-        count(&ledger->refused[status], 1);
+        sf_intake_refuse(intake, octets, peer, status, now_us);
         return;
     }
+    uint32_t source = source_of(intake, peer);
+    uint64_t refused = 0;
+    count(&ledger->frames, datagram.left);
     while (sf_datagram_next(&datagram, &frame)) {
         status = sf_packet_parse(frame, &intake->batch[intake->held]);
-        count(&ledger->frames, 1);
         if (status != SF_OK) {
             count(&ledger->refused[status], 1);
+            refused++;
             continue;
         }
+        intake->places[intake->held].source = source;
         if (++intake->held == SF_INTAKE_BATCH) {
             sf_intake_flush_batch(intake, now_us);
         }
     }
+    count_source(intake, source, octets.n, refused, now_us);
 }
 
 static void retire(struct sf_intake *intake, uint32_t chunk)
@@ -518,7 +622,7 @@ static void retire(struct sf_intake *intake, uint32_t chunk)
     if (sf_pool_desc(intake->pool, chunk)->kind == SF_STREAM_CLASS) {
         forget_stream(intake, chunk);
     } else {
-        for (int i = 0; i < ARENAS; i++) {
+        for (int i = 0; i < SF_POOL_ARENAS; i++) {
             if (intake->arenas[i] == chunk) {
                 intake->arenas[i] = SF_NO_CHUNK;
             }

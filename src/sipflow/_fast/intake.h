@@ -36,8 +36,18 @@ struct sf_ledger *sf_intake_ledger(struct sf_intake *intake);
 /* Stores up to SF_INTAKE_BATCH packets that arrived at `now_us` (wall clock); all is counted. */
 void sf_intake_put(struct sf_intake *intake, const struct sf_packet *packets, unsigned count,
                    uint64_t now_us);
-/* Parses a datagram and stores its packets; refusals are counted by reason. */
-void sf_intake_datagram(struct sf_intake *intake, struct sf_slice octets, uint64_t now_us);
+/* Where a datagram came from; family 0: not told. */
+struct sf_peer {
+    uint8_t family; /* enum sf_family */
+    uint8_t ip[16]; /* IPv4 fills the first four octets, the rest is 0 */
+};
+
+/* Parses a datagram and stores its packets; refusals are counted by reason and by source. */
+void sf_intake_datagram(struct sf_intake *intake, struct sf_slice octets,
+                        const struct sf_peer *peer, uint64_t now_us);
+/* Counts a datagram that is not looked into. */
+void sf_intake_refuse(struct sf_intake *intake, struct sf_slice octets, const struct sf_peer *peer,
+                      enum sf_status status, uint64_t now_us);
 /* Stores what sf_intake_datagram holds back to fill a batch. */
 void sf_intake_flush_batch(struct sf_intake *intake, uint64_t now_us);
 /* Closes the chunks that are old enough; cheap when there are none. */

@@ -1,4 +1,3 @@
-#define _GNU_SOURCE /* qsort_r */
 #include "messages.h"
 
 #include <stdlib.h>
@@ -22,20 +21,29 @@ static struct sf_arena_message message_at(const struct sf_slice *arena, uint32_t
     return message;
 }
 
-static int compare_entries(const void *left, const void *right, void *context)
+static uint64_t prefix_of(struct sf_slice call_id)
 {
-    const struct sf_message_entry *x = left, *y = right;
-    struct sf_arena_message a = message_at(context, x->source);
-    struct sf_arena_message b = message_at(context, y->source);
-    int difference = compare_slices(a.call_id, b.call_id);
+    uint8_t octets[8] = {0};
+    if (call_id.n > 0) {
+        memcpy(octets, call_id.p, call_id.n < sizeof octets ? call_id.n : sizeof octets);
+    }
+    return sf_load_be64(octets);
+}
+
+static int compare_entries(const void *left, const void *right)
+{
+    const struct sf_message_entry *a = left, *b = right;
+    if (a->prefix != b->prefix) {
+        return a->prefix < b->prefix ? -1 : 1;
+    }
+    int difference = compare_slices(a->call_id, b->call_id);
     if (difference != 0) {
         return difference;
     }
-    int64_t s = (int64_t)a.record.time_us, t = (int64_t)b.record.time_us;
-    if (s != t) {
-        return s < t ? -1 : 1;
+    if (a->time_us != b->time_us) {
+        return a->time_us < b->time_us ? -1 : 1;
     }
-    return x->order < y->order ? -1 : x->order > y->order;
+    return a->order < b->order ? -1 : a->order > b->order;
 }
 
 static uint8_t *put_octets(uint8_t *p, const void *octets, size_t n)
@@ -84,14 +92,18 @@ size_t sf_messages_encode(const void *memory, size_t used, unsigned count,
         if (!sf_arena_next(&c, &message)) {
             return 0;
         }
-        entries[i] = (struct sf_message_entry){.source = source, .order = i};
+        entries[i] = (struct sf_message_entry){.prefix = prefix_of(message.call_id),
+                                               .call_id = message.call_id,
+                                               .time_us = (int64_t)message.record.time_us,
+                                               .source = source,
+                                               .order = i};
         const struct sf_pool_sip *record = &message.record;
         int64_t filed = (int64_t)(record->clock_skew ? record->arrival_us : record->time_us);
         block->t0_us = i == 0 || filed < block->t0_us ? filed : block->t0_us;
         block->t1_us = i == 0 || filed > block->t1_us ? filed : block->t1_us;
         block->flags |= record->clock_skew ? SF_BLOCK_CLOCK_SKEW : 0;
     }
-    qsort_r(entries, count, sizeof *entries, compare_entries, &arena);
+    qsort(entries, count, sizeof *entries, compare_entries);
     uint8_t *p = dst;
     for (unsigned i = 0; i < count; i++) {
         message = message_at(&arena, entries[i].source);

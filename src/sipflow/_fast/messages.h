@@ -15,8 +15,11 @@
 
 #define SF_MESSAGE_HEAD 36 /* what stands before the addresses */
 
-/* Where a message went. */
+/* Where a message went, and what it is sorted by. */
 struct sf_message_entry {
+    uint64_t prefix; /* the first eight octets of its call id, as a number */
+    struct sf_slice call_id;
+    int64_t time_us;
     uint32_t source;   /* where its record starts in the arena */
     uint32_t order;    /* the how manieth of the arena it is, from 0 */
     uint32_t position; /* where it starts in the content */

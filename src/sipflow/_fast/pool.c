@@ -18,6 +18,8 @@
 /* SIP is small beside media, and is kept longest: a quarter of the pool is its own. */
 #define SIP_SHARE     4
 #define CLIENT_PROBES 32
+/* With an eighth of its chunks left, SIP is not yet lost but media has to stand back. */
+#define SIP_SHORT 8
 
 struct queue {
     uint32_t *chunks;
@@ -128,12 +130,33 @@ static bool make_lists(struct sf_pool *pool)
     for (uint32_t chunk = pool->total; chunk-- > 0;) {
         struct sf_chunk_desc *desc = &pool->descs[chunk];
         desc->kind = chunk < pool->head->chunks[SF_STREAM_CLASS] ? SF_STREAM_CLASS : SF_SIP_CLASS;
-        if (desc->state == SF_FREE || (uint32_t)(desc->fill >> 32) == 0) {
+        bool open_or_full = desc->state == SF_OPEN || desc->state == SF_FULL;
+        if (desc->state == SF_FREE || (open_or_full && desc->fill >> 32 == 0)) {
             desc->state = SF_FREE;
             pool->free_chunks[desc->kind][pool->free_count[desc->kind]++] = chunk;
         }
     }
     return true;
+}
+
+/* Whether a chunk can hold what its description says. */
+static bool fits(const struct sf_chunk_desc *desc)
+{
+    uint32_t used = (uint32_t)desc->fill, count = (uint32_t)(desc->fill >> 32);
+    size_t least =
+        desc->kind == SF_SIP_CLASS ? sizeof(struct sf_pool_sip) : sizeof(struct sf_pool_rtp);
+    return used <= chunk_octets[desc->kind] && count <= used / least;
+}
+
+/* Makes the description of a chunk that cannot be right say as much as its records prove. */
+static void look_into(struct sf_pool *pool, uint32_t chunk)
+{
+    struct sf_chunk_desc *desc = &pool->descs[chunk];
+    uint32_t used = (uint32_t)chunk_octets[desc->kind];
+    const uint8_t *data = sf_pool_data(pool, chunk);
+    uint32_t count = desc->kind == SF_SIP_CLASS ? sf_arena_sound(data, &used, used, desc->id)
+                                                : sf_chunk_sound(data, &used, used, desc->id);
+    desc->fill = (uint64_t)count << 32 | used;
 }
 
 static bool lay_out(struct sf_pool *pool, uint64_t epoch_us)
@@ -203,7 +226,10 @@ struct sf_pool *sf_pool_open(const char *path, size_t octets, uint64_t epoch_us)
     }
     memset(pool->head->ledgers, 0, sizeof pool->head->ledgers);
     memset((void *)pool->head->clients, 0, sizeof pool->head->clients);
+    memset((void *)pool->head->sources, 0, sizeof pool->head->sources);
     pool->head->pending = 0;
+    pool->head->pressure = SF_NO_PRESSURE;
+    pool->head->short_of_sip = 0;
     /* A writer killed inside a note leaves an odd version, which would stop every reader. */
     pool->head->note_version &= ~(uint64_t)1;
     pool->head->note_length = 0;
@@ -293,12 +319,21 @@ uint64_t sf_pool_call_hash(const struct sf_pool *pool, struct sf_slice call_id)
     return sf_hash(call_id.p, call_id.n, pool->head->hash_seed);
 }
 
+static void note_sip_room(struct sf_pool *pool)
+{
+    bool low = pool->free_count[SF_SIP_CLASS] < pool->head->chunks[SF_SIP_CLASS] / SIP_SHORT;
+    atomic_store_explicit(&pool->head->short_of_sip, low, memory_order_relaxed);
+}
+
 uint32_t sf_pool_open_chunk(struct sf_pool *pool, enum sf_chunk_class kind)
 {
     uint32_t chunk = SF_NO_CHUNK;
     pthread_mutex_lock(&pool->lock);
     if (pool->free_count[kind] > 0) {
         chunk = pool->free_chunks[kind][--pool->free_count[kind]];
+    }
+    if (kind == SF_SIP_CLASS) {
+        note_sip_room(pool);
     }
     pthread_mutex_unlock(&pool->lock);
     if (chunk != SF_NO_CHUNK) {
@@ -345,7 +380,9 @@ static unsigned pop(struct sf_pool *pool, uint32_t *chunks, unsigned max)
 {
     for (int kind = SF_SIP_CLASS; kind >= SF_STREAM_CLASS; kind--) {
         struct queue *q = &pool->full[kind];
-        unsigned n = q->count < max ? q->count : max;
+        /* A SIP chunk is as large as a dozen of the others. */
+        unsigned most = kind == SF_SIP_CLASS && max > 1 ? (max + 15) / 16 : max;
+        unsigned n = q->count < most ? q->count : most;
         for (unsigned i = 0; i < n; i++) {
             chunks[i] = q->chunks[q->head];
             q->head = (q->head + 1) % pool->head->chunks[kind];
@@ -398,6 +435,9 @@ void sf_pool_release(struct sf_pool *pool, uint32_t chunk)
     atomic_store_explicit(&desc->state, SF_FREE, memory_order_release);
     pthread_mutex_lock(&pool->lock);
     pool->free_chunks[desc->kind][pool->free_count[desc->kind]++] = chunk;
+    if (desc->kind == SF_SIP_CLASS) {
+        note_sip_room(pool);
+    }
     pthread_mutex_unlock(&pool->lock);
     atomic_fetch_sub_explicit(&pool->head->pending, count, memory_order_relaxed);
 }
@@ -417,9 +457,14 @@ unsigned sf_pool_recover(struct sf_pool *pool)
         return 0;
     }
     for (uint32_t chunk = 0; chunk < pool->total; chunk++) {
-        if (pool->descs[chunk].state != SF_FREE) {
-            left[found++] = chunk;
+        struct sf_chunk_desc *desc = &pool->descs[chunk];
+        if (desc->state == SF_FREE) {
+            continue;
         }
+        if ((desc->state != SF_OPEN && desc->state != SF_FULL) || !fits(desc)) {
+            look_into(pool, chunk);
+        }
+        left[found++] = chunk;
     }
     qsort_r(left, found, sizeof *left, by_id, pool->descs);
     pthread_mutex_lock(&pool->lock);
@@ -431,6 +476,11 @@ unsigned sf_pool_recover(struct sf_pool *pool)
     pthread_mutex_unlock(&pool->lock);
     free(left);
     return found;
+}
+
+int sf_pool_sync(struct sf_pool *pool)
+{
+    return msync(pool->head, pool->octets, MS_SYNC) == 0 ? 0 : errno;
 }
 
 uint32_t sf_pool_free_chunks(struct sf_pool *pool, enum sf_chunk_class kind)
@@ -493,6 +543,30 @@ uint64_t sf_pool_client_taken(const struct sf_pool *pool, uint32_t client_id)
     return client_id != 0 && client->client_id == client_id ? client->taken : 0;
 }
 
+uint32_t sf_pool_source(struct sf_pool *pool, uint8_t family, const uint8_t *ip)
+{
+    struct sf_source *sources = pool->head->sources;
+    uint32_t start = (uint32_t)sf_hash(ip, 16, family);
+    uint32_t oldest = start & (SF_POOL_SOURCES - 1);
+    for (uint32_t i = 0; i < CLIENT_PROBES; i++) {
+        uint32_t at = (start + i) & (SF_POOL_SOURCES - 1);
+        if (sources[at].family == family && memcmp(sources[at].ip, ip, 16) == 0) {
+            return at;
+        }
+        if (sources[at].family == 0) {
+            oldest = at;
+            break;
+        }
+        oldest = sources[at].seen_us < sources[oldest].seen_us ? at : oldest;
+    }
+    struct sf_source *source = &sources[oldest];
+    atomic_store(&source->family, 0);
+    memset((void *)source, 0, sizeof *source);
+    memcpy(source->ip, ip, 16);
+    atomic_store(&source->family, family);
+    return oldest;
+}
+
 bool sf_pool_write_note(struct sf_pool *pool, struct sf_slice note)
 {
     if (note.n > SF_POOL_NOTE_OCTETS) {
@@ -544,5 +618,44 @@ size_t sf_pool_snapshot(struct sf_pool *pool, uint32_t chunk, uint64_t call_hash
     }
     *id = before;
     *count = (uint32_t)(fill >> 32);
+    return used;
+}
+
+size_t sf_pool_call_records(struct sf_pool *pool, uint32_t chunk, struct sf_slice call_id,
+                            uint8_t *dst, uint64_t *id, uint32_t *count)
+{
+    struct sf_chunk_desc *desc = &pool->descs[chunk];
+    uint64_t hash = sf_pool_call_hash(pool, call_id);
+    if (atomic_load_explicit(&desc->state, memory_order_acquire) == SF_FREE ||
+        desc->kind != SF_SIP_CLASS || desc->call_hash != hash % SF_POOL_ARENAS) {
+        return 0;
+    }
+    uint64_t before = atomic_load_explicit(&desc->id, memory_order_acquire);
+    uint64_t fill = atomic_load_explicit(&desc->fill, memory_order_acquire);
+    if ((uint32_t)fill > SF_SIP_CHUNK) {
+        return 0;
+    }
+    struct sf_cursor c = sf_cursor(sf_pool_data(pool, chunk), (uint32_t)fill);
+    struct sf_arena_message message;
+    size_t used = 0;
+    *count = 0;
+    for (uint32_t left = (uint32_t)(fill >> 32); left > 0; left--) {
+        const uint8_t *start = c.p;
+        if (!sf_arena_next(&c, &message)) {
+            break;
+        }
+        if (sf_slice_eq(message.call_id, call_id)) {
+            memcpy(dst + used, start, (size_t)(c.p - start));
+            used += (size_t)(c.p - start);
+            ++*count;
+        }
+    }
+    /* The chunk may have been given to others meanwhile: what was read then is worth nothing. */
+    atomic_thread_fence(memory_order_acquire);
+    if (atomic_load_explicit(&desc->id, memory_order_relaxed) != before ||
+        atomic_load_explicit(&desc->state, memory_order_relaxed) == SF_FREE) {
+        return 0;
+    }
+    *id = before;
     return used;
 }

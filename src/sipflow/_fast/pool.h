@@ -30,12 +30,16 @@
 #define SF_CALL_ID_MAX 4096
 
 #define SF_POOL_MAGIC       0x314c4f4f50465331u /* reads 1SFPOOL1 in memory */
-#define SF_POOL_VERSION     1
+#define SF_POOL_VERSION     2
 #define SF_POOL_RECEIVERS   16
 #define SF_POOL_CLIENTS     65536 /* a power of two */
+#define SF_POOL_SOURCES     1024  /* a power of two */
 #define SF_POOL_NOTE_OCTETS 65536
 #define SF_STREAM_CHUNK     20480  /* 100 packets of 20 ms G.711 and their heads */
 #define SF_SIP_CHUNK        262144 /* one compressed block of SIP */
+/* SIP is spread over so many chunks by call: the messages of a call meet in one block, and who
+ * looks for one call looks at so many fewer. */
+#define SF_POOL_ARENAS 16
 
 static inline size_t sf_pool_rtp_size(size_t length)
 {
@@ -48,7 +52,11 @@ static inline size_t sf_pool_sip_size(size_t call_id_length, size_t payload_leng
 }
 
 enum sf_chunk_class { SF_STREAM_CLASS, SF_SIP_CLASS, SF_CLASSES };
-enum sf_chunk_state { SF_FREE, SF_OPEN, SF_FULL };
+/* Far apart in bits: a state that is none of these is damage, and its chunk is looked into. */
+enum sf_chunk_state { SF_FREE = 0, SF_OPEN = 0x0f0f5555, SF_FULL = 0x33ccaaaa };
+
+/* What is refused while the disk is short of room: media first, signalling last. */
+enum sf_pressure { SF_NO_PRESSURE, SF_REFUSE_RTP, SF_REFUSE_ALL };
 
 /* One per receiver or intake; single writer, read by anyone. */
 struct sf_ledger {
@@ -70,7 +78,7 @@ struct sf_chunk_desc {
     _Atomic uint64_t fill; /* count << 32 | octets used */
     _Atomic uint32_t state;
     uint32_t kind;      /* enum sf_chunk_class */
-    uint64_t call_hash; /* stream chunks: sf_pool_call_hash of the call id */
+    uint64_t call_hash; /* sf_pool_call_hash of the call id; of SIP its rest by SF_POOL_ARENAS */
     uint64_t opened_us; /* monotonic; for the age limit */
     int64_t filed_us;   /* filing time of the first record: decides the bucket */
     uint64_t reserved[2];
@@ -83,6 +91,20 @@ struct sf_client {
     _Atomic uint64_t seen_us;
 };
 
+/* An address that datagrams came from. */
+struct sf_source {
+    _Atomic uint32_t family; /* 4 or 6; 0: free */
+    uint8_t ip[16];          /* IPv4 fills the first four octets, the rest is 0 */
+    uint32_t reserved;
+    _Atomic uint64_t datagrams;
+    _Atomic uint64_t octets;
+    _Atomic uint64_t taken[2]; /* packets put into the pool, by enum sf_kind */
+    _Atomic uint64_t refused;  /* frames and whole datagrams, for whatever reason */
+    _Atomic uint64_t seen_us;
+};
+
+#define SF_NO_SOURCE UINT32_MAX
+
 struct sf_pool_head {
     uint64_t magic;
     uint32_t version;
@@ -93,12 +115,15 @@ struct sf_pool_head {
     uint64_t desc_offset;
     uint64_t data_offset[SF_CLASSES];
     _Atomic uint64_t next_id;
-    _Atomic uint64_t pending; /* packets in chunks that are not FREE */
+    _Atomic uint64_t pending;      /* packets in chunks that are not FREE */
+    _Atomic uint32_t pressure;     /* enum sf_pressure, as the recorder sets it */
+    _Atomic uint32_t short_of_sip; /* few SIP chunks are left: RTP waits for better times */
     _Atomic uint64_t note_version;
     _Atomic uint32_t note_length;
     uint32_t recorder_pid;
     struct sf_ledger ledgers[SF_POOL_RECEIVERS];
     struct sf_client clients[SF_POOL_CLIENTS];
+    struct sf_source sources[SF_POOL_SOURCES];
     uint8_t note[SF_POOL_NOTE_OCTETS]; /* what the recorder says of itself (JSON) */
 };
 
@@ -140,14 +165,21 @@ unsigned sf_pool_take(struct sf_pool *pool, uint32_t *chunks, unsigned max, int 
 void sf_pool_wake(struct sf_pool *pool);
 /* Gives a committed chunk back. */
 void sf_pool_release(struct sf_pool *pool, uint32_t chunk);
-/* Queues every chunk that an earlier process left unfinished, oldest first; gives how many. */
+/*
+ * Queues every chunk that an earlier process left unfinished, oldest first; gives how many. One
+ * whose description is damaged is taken for full: its records' checksums tell how far it is.
+ */
 unsigned sf_pool_recover(struct sf_pool *pool);
+/* Has everything written to the file behind the pool; 0 or the errno. */
+int sf_pool_sync(struct sf_pool *pool);
 uint32_t sf_pool_free_chunks(struct sf_pool *pool, enum sf_chunk_class kind);
 uint32_t sf_pool_queued(struct sf_pool *pool);
 
 void sf_pool_count_client(struct sf_pool *pool, uint32_t client_id, uint64_t taken,
                           uint64_t now_us);
 uint64_t sf_pool_client_taken(const struct sf_pool *pool, uint32_t client_id);
+/* The place of a source, its own or that of the one longest unseen among some. */
+uint32_t sf_pool_source(struct sf_pool *pool, uint8_t family, const uint8_t *ip);
 
 /* Replaces the recorder's note; false when it is too long. */
 bool sf_pool_write_note(struct sf_pool *pool, struct sf_slice note);
@@ -162,5 +194,12 @@ uint32_t sf_pool_read_note(const struct sf_pool *pool, uint8_t *dst);
  */
 size_t sf_pool_snapshot(struct sf_pool *pool, uint32_t chunk, uint64_t call_hash, uint8_t *dst,
                         uint64_t *id, uint32_t *count);
+
+/*
+ * Copies to `dst` (SF_SIP_CHUNK octets of room) those records of a SIP chunk that are of one
+ * call; otherwise as sf_pool_snapshot.
+ */
+size_t sf_pool_call_records(struct sf_pool *pool, uint32_t chunk, struct sf_slice call_id,
+                            uint8_t *dst, uint64_t *id, uint32_t *count);
 
 #endif

@@ -59,8 +59,8 @@ struct sf_receiver *sf_receiver_new(int fd, struct sf_intake *intake,
         r->heads[i].msg_hdr = (struct msghdr){
             .msg_iov = &r->vectors[i],
             .msg_iovlen = 1,
-            .msg_name = count > 0 ? &r->peers[i] : NULL,
-            .msg_namelen = count > 0 ? sizeof r->peers[i] : 0,
+            .msg_name = &r->peers[i],
+            .msg_namelen = sizeof r->peers[i],
             .msg_control = r->control[i],
             .msg_controllen = CONTROL,
         };
@@ -90,22 +90,28 @@ static bool same_bits(const uint8_t *a, const uint8_t *b, unsigned bits)
     return rest == 0 || ((a[whole] ^ b[whole]) & mask) == 0;
 }
 
-static bool welcome(const struct sf_receiver *r, const struct sockaddr_storage *peer)
+static struct sf_peer peer_of(const struct sockaddr_storage *name)
 {
     static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
-    const uint8_t *ip = (const uint8_t *)&((const struct sockaddr_in *)peer)->sin_addr;
-    uint8_t family = SF_IPV4;
-    if (peer->ss_family == AF_INET6) {
-        ip = (const uint8_t *)&((const struct sockaddr_in6 *)peer)->sin6_addr;
-        family = SF_IPV6;
+    struct sf_peer peer = {.family = SF_IPV4};
+    const uint8_t *ip = (const uint8_t *)&((const struct sockaddr_in *)name)->sin_addr;
+    if (name->ss_family == AF_INET6) {
+        ip = (const uint8_t *)&((const struct sockaddr_in6 *)name)->sin6_addr;
         if (memcmp(ip, mapped, sizeof mapped) == 0) {
             ip += sizeof mapped;
-            family = SF_IPV4;
+        } else {
+            peer.family = SF_IPV6;
         }
     }
+    memcpy(peer.ip, ip, peer.family == SF_IPV6 ? 16 : 4);
+    return peer;
+}
+
+static bool welcome(const struct sf_receiver *r, const struct sf_peer *peer)
+{
     for (unsigned i = 0; i < r->network_count; i++) {
-        if (r->networks[i].family == family &&
-            same_bits(ip, r->networks[i].ip, r->networks[i].bits)) {
+        if (r->networks[i].family == peer->family &&
+            same_bits(peer->ip, r->networks[i].ip, r->networks[i].bits)) {
             return true;
         }
     }
@@ -144,17 +150,18 @@ static int turn(struct sf_receiver *r)
         struct msghdr *head = &r->heads[i].msg_hdr;
         unsigned length = r->heads[i].msg_len;
         octets += length;
-        if (welcome(r, &r->peers[i])) {
-            sf_intake_datagram(r->intake, sf_slice(r->vectors[i].iov_base, length), now);
+        struct sf_peer peer = peer_of(&r->peers[i]);
+        struct sf_slice datagram = sf_slice(r->vectors[i].iov_base, length);
+        if (welcome(r, &peer)) {
+            sf_intake_datagram(r->intake, datagram, &peer, now);
         } else {
-            add(&ledger->refused_datagrams, 1);
-            add(&ledger->refused[SF_FOREIGN_SOURCE], 1);
+            sf_intake_refuse(r->intake, datagram, &peer, SF_FOREIGN_SOURCE, now);
         }
         if (i == n - 1) {
             read_kernel_drops(r, head, ledger);
         }
         head->msg_controllen = CONTROL;
-        head->msg_namelen = r->network_count > 0 ? sizeof r->peers[i] : 0;
+        head->msg_namelen = sizeof r->peers[i];
     }
     sf_intake_flush_batch(r->intake, now);
     add(&ledger->datagrams, (uint64_t)n);

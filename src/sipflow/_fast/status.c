@@ -17,6 +17,9 @@ static const char *const names[SF_STATUS_COUNT] = {
     [SF_MEDIA_OFF] = "media_off",
     [SF_POOL_FULL_RTP] = "pool_full_rtp",
     [SF_POOL_FULL_SIP] = "pool_full_sip",
+    [SF_SIP_FIRST] = "sip_first",
+    [SF_DISK_LOW_RTP] = "disk_low_rtp",
+    [SF_DISK_LOW_SIP] = "disk_low_sip",
 };
 
 const char *sf_status_name(enum sf_status status)

@@ -28,6 +28,9 @@ enum sf_status {
     SF_MEDIA_OFF,        /* RTP while media = false */
     SF_POOL_FULL_RTP,    /* no free chunk for RTP */
     SF_POOL_FULL_SIP,    /* no free chunk for SIP */
+    SF_SIP_FIRST,        /* RTP while the last chunks for SIP are in use */
+    SF_DISK_LOW_RTP,     /* RTP while the disk is short of room */
+    SF_DISK_LOW_SIP,     /* SIP while the disk has no room at all */
 
     SF_STATUS_COUNT
 };

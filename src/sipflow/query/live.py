@@ -40,7 +40,6 @@ class LivePool:
         self._pool: Pool | None = None
         self._file: tuple[int, int] | None = None
         self._lock = threading.Lock()
-        self._copying = threading.Lock()
 
     def pool(self) -> Pool | None:
         """Give the pool as it is now; None when there is none. Raises StorageError when it cannot be read."""
@@ -70,19 +69,19 @@ class LivePool:
                 raise StorageError("open", path, error.strerror or str(error)) from None
             return None
 
-    def _copies(self, call_id: str | None, *, sip: bool, streams: bool) -> list[tuple[bool, int, int, bytes]]:
+    def _copies(self, call_id: bytes, *, sip: bool, streams: bool) -> list[tuple[bool, int, int, bytes]]:
         pool = self.pool()
         if pool is None:
             return []
-        # A Pool copies through one buffer of its own, and without the GIL.
-        with self._copying:
-            return pool.live((call_id or "").encode(), sip=sip, streams=streams)
+        return pool.live(call_id, sip=sip, streams=streams)
 
     def messages(self, call_id: str | None, window: Window) -> list[tuple[int, Message]]:
         """Give the live SIP messages of a call, or of all, each with the id of its chunk."""
         low, high = bounds(window)
         found = []
-        for _, chunk_id, count, octets in self._copies(call_id, sip=True, streams=False):
+        # A Call-ID that was not well-formed cannot be told from its octets: then all are looked at.
+        wanted = b"" if call_id is None or "\ufffd" in call_id else call_id.encode("utf-8", "surrogatepass")
+        for _, chunk_id, count, octets in self._copies(wanted, sip=True, streams=False):
             found += [
                 (chunk_id, message)
                 for message in live_messages(octets, count)
@@ -101,7 +100,9 @@ class LivePool:
         """Give the live media of a call, each chunk with its id."""
         low, high = bounds(window)
         found = []
-        for _, chunk_id, count, octets in self._copies(call_id, sip=False, streams=True):
+        for _, chunk_id, count, octets in self._copies(
+            call_id.encode("utf-8", "surrogatepass"), sip=False, streams=True
+        ):
             chunk = live_chunk(octets, count)
             if chunk.key.call_id == call_id:
                 times = chunk.rows["time_us"]

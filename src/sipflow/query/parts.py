@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from sipflow.clock import SECOND_US
 from sipflow.errors import DamagedBlock, NewerFormat, StorageError
 from sipflow.query.answer import Criteria
 from sipflow.query.descent import Began
 from sipflow.query.window import Window
-from sipflow.storage.block import Block, read_block
+from sipflow.storage.block import Block, header_at, read_block
 from sipflow.storage.index import connect, read_digest
 from sipflow.storage.layout import DATA, DATABASE
 from sipflow.wire.dialog import CallDigest
@@ -18,6 +19,27 @@ from sipflow.wire.packet import Chunk, Message
 
 _DIGEST = ", ".join(CallDigest.__struct_fields__)
 _CACHE_KIB = 512  # many parts are open at once, and the kernel keeps their pages too
+# What the pool may still hold of a call when its chunk is committed lies within this of the call's latest packet.
+_LATEST_US = 600 * SECOND_US
+_MESSAGES = (
+    "SELECT s.block, s.position FROM call_meta c JOIN sip_msgs s ON s.call = c.id "
+    "WHERE c.call_id = ? AND s.t0_us BETWEEN ? AND ? ORDER BY s.t0_us, s.id"
+)
+# By version of the index: 1 repeated the stream in every row of its chunks.
+_CHUNKS = {
+    1: "SELECT m.block FROM call_meta c JOIN media_msgs m ON m.call = c.id "
+    "WHERE c.call_id = ? AND m.t0_us <= ? AND m.t1_us >= ? ORDER BY m.t0_us, m.id",
+    2: "SELECT m.block FROM call_meta c JOIN streams s ON s.call = c.id JOIN media_msgs m ON m.stream = s.id "
+    "WHERE c.call_id = ? AND m.t0_us <= ? AND m.t0_us + m.span_us >= ? ORDER BY m.t0_us, m.id",
+}
+_LATEST_BLOCKS = {
+    1: "SELECT s.block FROM call_meta c JOIN sip_msgs s ON s.call = c.id WHERE c.call_id = ?1 "
+    "UNION SELECT m.block FROM call_meta c JOIN media_msgs m ON m.call = c.id WHERE c.call_id = ?1",
+    2: "SELECT s.block FROM call_meta c JOIN sip_msgs s ON s.call = c.id "
+    f"WHERE c.call_id = ?1 AND s.t0_us >= c.last_us - {_LATEST_US} "
+    "UNION SELECT m.block FROM call_meta c JOIN streams s ON s.call = c.id JOIN media_msgs m ON m.stream = s.id "
+    f"WHERE c.call_id = ?1 AND m.t0_us >= c.last_us - {_LATEST_US}",
+}
 _FOREVER = (-(1 << 63), (1 << 63) - 1)
 
 
@@ -54,6 +76,7 @@ class OpenPart:
         self._data_path = directory / DATA
         self._index = connect(directory / DATABASE, readonly=True, immutable=sealed)
         self._index.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+        self._version = self._rows("PRAGMA user_version", [])[0][0]
         try:
             self._data = os.open(self._data_path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
@@ -76,15 +99,10 @@ class OpenPart:
 
         A damaged block costs its own messages: what is wrong is appended to `damage`.
         """
-        rows = self._rows(
-            "SELECT s.block, s.position, b.chunk FROM call_meta c JOIN sip_msgs s ON s.call = c.id "
-            "JOIN blocks b ON b.offset = s.block WHERE c.call_id = ? AND s.t0_us BETWEEN ? AND ? "
-            "ORDER BY s.t0_us, s.id",
-            [call_id, *bounds(window)],
-        )
+        rows = self._rows(_MESSAGES, [call_id, *bounds(window)])
         found: list[Message] = []
         blocks: dict[int, Block | None] = {}
-        for offset, position, _ in rows:
+        for offset, position in rows:
             if offset not in blocks:
                 blocks[offset] = self._block(offset, damage)
             block = blocks[offset]
@@ -92,7 +110,7 @@ class OpenPart:
                 message = block.message_at(position)
                 if message.call_id == call_id:
                     found.append(message)
-        return found, {row[2] for row in rows}
+        return found, {block.header.chunk for block in blocks.values() if block is not None}
 
     def _block(self, offset: int, damage: list[str]) -> Block | None:
         try:
@@ -104,30 +122,27 @@ class OpenPart:
     def chunks(self, call_id: str, window: Window, damage: list[str]) -> tuple[list[Chunk], set[int]]:
         """Read the media of a call; also tells which pool chunks it came from."""
         low, high = bounds(window)
-        rows = self._rows(
-            "SELECT m.block, b.chunk FROM call_meta c JOIN media_msgs m ON m.call = c.id "
-            "JOIN blocks b ON b.offset = m.block WHERE c.call_id = ? AND m.t0_us <= ? AND m.t1_us >= ? "
-            "ORDER BY m.t0_us, m.id",
-            [call_id, high, low],
-        )
+        rows = self._rows(_CHUNKS[self._version], [call_id, high, low])
         found = []
-        for offset, _ in rows:
+        chunks = set()
+        for (offset,) in rows:
             block = self._block(offset, damage)
             if block is not None:
+                chunks.add(block.header.chunk)
                 chunk = block.chunk()
                 if chunk.key.call_id == call_id:
                     found.append(chunk)
-        return found, {row[1] for row in rows}
+        return found, chunks
 
     def chunk_ids(self, call_id: str) -> set[int]:
-        """Tell which pool chunks the packets of a call came from."""
-        rows = self._rows(
-            "SELECT b.chunk FROM call_meta c JOIN sip_msgs s ON s.call = c.id JOIN blocks b ON b.offset = s.block "
-            "WHERE c.call_id = ?1 UNION SELECT b.chunk FROM call_meta c JOIN media_msgs m ON m.call = c.id "
-            "JOIN blocks b ON b.offset = m.block WHERE c.call_id = ?1",
-            [call_id],
-        )
-        return {row[0] for row in rows}
+        """Tell which pool chunks the latest packets of a call came from."""
+        found = set()
+        for (offset,) in self._rows(_LATEST_BLOCKS[self._version], [call_id]):
+            try:
+                found.add(header_at(self._data, offset, self._data_path).chunk)
+            except (DamagedBlock, NewerFormat):
+                continue  # whoever reads the block says so
+        return found
 
     def knows(self, call_id: str) -> bool:
         """Tell whether anything of a call is in this part."""
@@ -174,24 +189,27 @@ class OpenPart:
         return [Row(read_digest(row[2:]), *row[:2]) for row in rows]
 
     def _list(self, where: str, values: Sequence[object]) -> list[Listed]:
-        rows = self._rows(f"SELECT id, {_DIGEST} FROM call_meta {where}", values)
-        return [self._listed(row) for row in rows]
+        rows = self._rows(f"SELECT id, rtp_packets, {_DIGEST} FROM call_meta {where}", values)
+        return [self._listed(*row) for row in rows]
 
-    def _listed(self, row: Sequence[Any]) -> Listed:
+    def _listed(self, number: int, rtp_packets: int | None, *digest: object) -> Listed:
+        if self._version == 1:
+            return self._listed_v1(number, read_digest(digest))
+        streams = self._rows("SELECT leg, src, dst, ssrc FROM streams WHERE call = ?", [number])
+        named = frozenset(stream for stream in streams if stream[3] is not None)
+        return Listed(read_digest(digest), rtp_packets or 0, named)
+
+    def _listed_v1(self, number: int, digest: CallDigest) -> Listed:
+        # Version 1 summed a call's media up only when the bucket was sealed.
         streams = self._rows(
-            "SELECT leg, src, dst, ssrc, sum(packets) FROM media_msgs WHERE call = ? GROUP BY leg, src, dst, ssrc",
-            [row[0]],
+            "SELECT leg, src, dst, ssrc, sum(packets), min(t0_us), max(t1_us) FROM media_msgs WHERE call = ? "
+            "GROUP BY leg, src, dst, ssrc",
+            [number],
         )
-        bounds_us = self._rows("SELECT min(t0_us), max(t1_us) FROM media_msgs WHERE call = ?", [row[0]])[0]
-        digest = read_digest(row[1:])
-        if bounds_us[0] is not None:
-            digest.first_us = min(digest.first_us, bounds_us[0])
-            digest.last_us = max(digest.last_us, bounds_us[1])
-        return Listed(
-            digest,
-            sum(stream[4] for stream in streams),
-            frozenset(stream[:4] for stream in streams if stream[3] is not None),
-        )
+        digest.first_us = min([digest.first_us, *(stream[5] for stream in streams)])
+        digest.last_us = max([digest.last_us, *(stream[6] for stream in streams)])
+        named = frozenset(stream[:4] for stream in streams if stream[3] is not None)
+        return Listed(digest, sum(stream[4] for stream in streams), named)
 
 
 def glob(pattern: str) -> str:

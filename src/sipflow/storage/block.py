@@ -16,6 +16,7 @@ from sipflow._fast import (
     BLOCK_UNKNOWN,
     block_find,
     block_header_decode,
+    block_header_encode,
     block_status_text,
     block_verify,
     chunk_rows,
@@ -75,6 +76,14 @@ class BlockHeader(msgspec.Struct, frozen=True):
     def clock_skew(self) -> bool:
         """Tell whether records of the block were filed by arrival time instead of capture time."""
         return bool(self.flags & FLAG_CLOCK_SKEW)
+
+    @property
+    def encoded(self) -> bytes:
+        """Write the header as it stands in the file, its checksum made anew."""
+        head = np.zeros(1, BLOCK_HEAD)
+        for name in self.__struct_fields__:
+            head[name] = getattr(self, name)
+        return block_header_encode(head.tobytes())
 
     @property
     def length(self) -> int:
@@ -159,6 +168,11 @@ def read_block(source: Source, offset: int, path: Path) -> Block:
     return Block(
         path, offset, header, _decompress(memoryview(octets)[BLOCK_HEAD_LENGTH:], header.raw_length, offset, path)
     )
+
+
+def header_at(source: Source, offset: int, path: Path) -> BlockHeader:
+    """Read and verify the header of the block at `offset`, its frame left alone. Raises DamagedBlock, NewerFormat."""
+    return _header(_take(source, offset, BLOCK_HEAD_LENGTH), offset, path)
 
 
 def iter_blocks(path: Path) -> Iterator[Block | Damage]:

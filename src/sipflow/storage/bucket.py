@@ -1,20 +1,24 @@
 """One bucket: data.raw and the index beside it, written as one."""
 
 import os
-import sqlite3
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
-from sipflow.errors import StorageError
-from sipflow.storage.index import Index, Portion, Totals
+from sipflow._fast import BLOCK_HEAD_LENGTH, Portion
+from sipflow.errors import StorageError, UnfitBucket
+from sipflow.storage.block import header_at
+from sipflow.storage.index import Index, Totals, call_ids
 from sipflow.storage.layout import DATA, DATABASE
 
 
 class Bucket:
     """An open bucket: appends blocks and their index rows as one unit. One thread at a time."""
 
-    def __init__(self, directory: Path) -> None:
-        """Open or make the bucket in `directory` and cut what no index row knows. Raises StorageError."""
+    def __init__(self, directory: Path, *, sync: bool = False) -> None:
+        """Open or make the bucket in `directory` and cut what no index row knows.
+
+        With `sync` what is appended is on the disk before `append` returns. Raises StorageError, UnfitBucket.
+        """
         self.directory = directory
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -22,68 +26,88 @@ class Bucket:
         except OSError as error:
             raise StorageError("open", directory, error.strerror or str(error)) from None
         try:
-            self._index = Index(directory / DATABASE)
-            self.end = self._cut_unknown_tail()
-        except sqlite3.Error as error:
-            os.close(self._file)
-            raise StorageError("open", directory / DATABASE, str(error)) from None
+            self._index = Index(directory / DATABASE, self._file, sync=sync)
+            self._cut_unknown_tail()
         except BaseException:
             os.close(self._file)
             raise
 
-    def _cut_unknown_tail(self) -> int:
-        end = self._index.end_of_blocks()
-        if os.fstat(self._file).st_size > end:
+    def _cut_unknown_tail(self) -> None:
+        end, size = self._index.end, os.fstat(self._file).st_size
+        if size < end:
+            self._index.close()
+            raise UnfitBucket(
+                "open", self.directory / DATA, f"it ends at octet {size}; its index knows blocks up to {end}"
+            )
+        if size > end:
             os.ftruncate(self._file, end)
-        return end
+
+    @property
+    def sip_rows(self) -> int:
+        """Count the rows of SIP messages committed since it was opened."""
+        return self._index.sip_rows
+
+    @property
+    def media_rows(self) -> int:
+        """Count the rows of media committed since it was opened."""
+        return self._index.media_rows
+
+    @property
+    def octets(self) -> int:
+        """Tell how long data.raw is [octets]."""
+        return self._index.end
+
+    @property
+    def index_octets(self) -> int:
+        """Tell how long the index is, its write-ahead log left out [octets]; 0 when it cannot be seen."""
+        try:
+            return (self.directory / DATABASE).stat().st_size
+        except OSError:
+            return 0
+
+    @property
+    def gone(self) -> bool:
+        """Tell whether somebody removed the files: what is appended then would be lost."""
+        try:
+            return os.fstat(self._file).st_nlink == 0 or not (self.directory / DATABASE).exists()
+        except OSError:
+            return True
 
     def known_chunks(self) -> set[int]:
-        """Tell which pool chunks are committed here, so that a replay takes each exactly once."""
-        return self._index.chunks()
+        """Tell which pool chunks are committed here and might come again after a crash. Raises DamagedBlock."""
+        found = set()
+        offset = self._index.replay_from
+        while offset < self._index.end:
+            header = header_at(self._file, offset, self.directory / DATA)
+            found.add(header.chunk)
+            offset += BLOCK_HEAD_LENGTH + header.frame_length
+        return found
 
-    def append(self, portions: Iterable[Portion]) -> None:
+    def append(self, portions: Sequence[Portion], replay_from: int | None = None) -> None:
         """Append blocks and commit their rows: all of them or, on StorageError, none.
 
-        After a failure the same portions may be given again.
+        After a failure the same portions may be given again. `replay_from` is where the blocks begin whose chunks
+        might come again after a crash; by default those of this commit alone.
         """
-        portions = list(portions)
-        end = self.end
-        starts = []
+        self._index.append(portions, self._index.end if replay_from is None else replay_from)
+
+    def seal(self) -> Totals:
+        """Complete the index, sync, and make both files read-only; the bucket is closed then. Raises StorageError."""
+        end = self._index.end
+        totals = self._index.seal()
         try:
-            for portion in portions:
-                starts.append(end)
-                self._write(portion.data, end)
-                end += len(portion.data)
-            self._index.commit(portions, starts)
-        except (OSError, sqlite3.Error) as error:
-            raise StorageError("append", self.directory, getattr(error, "strerror", None) or str(error)) from None
-        self.end = end
-
-    def _write(self, data: bytes, offset: int) -> None:
-        view = memoryview(data)
-        while view:
-            written = os.pwrite(self._file, view, offset)
-            view = view[written:]
-            offset += written
-
-    def totals(self) -> Totals:
-        """Count what the bucket holds."""
-        return self._index.totals()
-
-    def call_ids(self) -> list[str]:
-        """List the Call-IDs of the bucket."""
-        return self._index.call_ids()
-
-    def seal(self) -> None:
-        """Complete the index, sync, and make both files read-only; the bucket is closed then."""
-        try:
-            self._index.seal()
+            os.ftruncate(self._file, end)
             os.fsync(self._file)
             os.close(self._file)
             for name in (DATA, DATABASE):
                 (self.directory / name).chmod(0o400)
-        except (OSError, sqlite3.Error) as error:
-            raise StorageError("seal", self.directory, str(error)) from None
+        except OSError as error:
+            raise StorageError("seal", self.directory, error.strerror or str(error)) from None
+        return totals
+
+    def call_ids(self) -> list[str]:
+        """List the Call-IDs of the bucket, once it is sealed. Raises StorageError."""
+        return list(call_ids(self.directory / DATABASE))
 
     def close(self) -> None:
         """Close the files; a bucket that is not sealed is opened again later."""

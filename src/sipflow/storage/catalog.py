@@ -27,7 +27,7 @@ CREATE TABLE IF NOT EXISTS parts (
     path TEXT NOT NULL UNIQUE,       -- relative to the root
     start_us INTEGER NOT NULL,       -- the period of filing time it covers
     end_us INTEGER NOT NULL,
-    state TEXT NOT NULL,             -- making (its files do not stand yet), open, sealed
+    state TEXT NOT NULL,             -- making (its files do not stand yet), open, sealing, sealed
     owner INTEGER NOT NULL DEFAULT 0, -- 0: the recorder; else the process id of an import
     t0_us INTEGER, t1_us INTEGER,    -- first and last time in it, once sealed
     calls INTEGER, sip_messages INTEGER, rtp_packets INTEGER, octets INTEGER
@@ -127,7 +127,8 @@ class Catalog:
         """
         with self._transaction():
             row = self._db.execute(
-                f"SELECT {_COLUMNS} FROM parts WHERE start_us = ? AND end_us = ? AND state <> 'sealed' AND owner = ?",
+                f"SELECT {_COLUMNS} FROM parts WHERE start_us = ? AND end_us = ? "
+                "AND state IN ('making', 'open') AND owner = ?",
                 [period.start_us, period.end_us, owner],
             ).fetchone()
             if row is not None:
@@ -144,6 +145,16 @@ class Catalog:
         """Show a claimed part to readers, now that its files stand."""
         with self._transaction():
             self._db.execute("UPDATE parts SET state = 'open' WHERE id = ? AND state = 'making'", [part.id])
+
+    def sealing(self, part: Part) -> None:
+        """Record that a part is not written any more: no claim finds it again."""
+        with self._transaction():
+            self._db.execute("UPDATE parts SET state = 'sealing' WHERE id = ?", [part.id])
+
+    def lost(self, part: Part) -> None:
+        """Forget a part whose files somebody removed."""
+        with self._transaction():
+            self._db.execute("DELETE FROM parts WHERE id = ?", [part.id])
 
     def _free_path(self, directory: Path) -> str:
         taken = {row[0] for row in self._db.execute("SELECT path FROM parts")}
@@ -174,7 +185,10 @@ class Catalog:
 
     def open_parts(self) -> list[Part]:
         """List the parts that still grow, or did when their process ended."""
-        return [Part(*row) for row in self._read(f"SELECT {_COLUMNS} FROM parts WHERE state = 'open' ORDER BY id")]
+        return [
+            Part(*row)
+            for row in self._read(f"SELECT {_COLUMNS} FROM parts WHERE state IN ('open', 'sealing') ORDER BY id")
+        ]
 
     def parts_with(self, call_id: str) -> list[Part]:
         """List the parts that may hold a call: all open ones, and the sealed ones whose filter knows it."""
@@ -209,7 +223,7 @@ class Catalog:
             )
             parts = [Part(*row) for row in self._read(statement)]
             tables = frozenset(row[0] for row in self._read("SELECT name FROM sqlite_schema WHERE type = 'table'"))
-            growing = [part for part in parts if part.state == "open"]
+            growing = [part for part in parts if not part.sealed]
             self._cached = _Known(version, parts, growing, {part.id: part for part in parts}, tables)
         return self._cached
 

@@ -7,26 +7,31 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from sipflow._fast import Pool
+from sipflow._fast import Pool, Portion
 from sipflow.clock import SECOND_US, now_us
-from sipflow.errors import StorageError
+from sipflow.errors import DamagedBlock, StorageError, UnfitBucket
 from sipflow.storage.bucket import Bucket
 from sipflow.storage.catalog import Catalog, Part
 from sipflow.storage.encoder import Encoded
-from sipflow.storage.index import Portion
-from sipflow.storage.layout import ENDLESS, Period
+from sipflow.storage.layout import CATALOG, ENDLESS, Period
+from sipflow.storage.sealer import Sealer
 from sipflow.thread import NamedThread
 
 LOG = logging.getLogger("sipflow.storage")
 
 # Late packets of a period are still taken into its bucket for so long after its end.
 GRACE_US = 60 * SECOND_US
-_BATCH_OCTETS = 1 << 20
-_GATHER_SECONDS = 0.05
+# Large commits are cheap ones: an index page that many rows share is written once (bench/ingest.py). The pool holds
+# the packets meanwhile, and they can be asked for.
+_BATCH_OCTETS = 8 << 20
+_GATHER_SECONDS = 0.25
+_QUEUED = 16
 _RETRY_SECONDS = (0.2, 1.0, 5.0)
+# A bucket that fails so often is opened anew: its files may have been exchanged under us.
+_REOPEN_AFTER = 3
 _OPEN_BUCKETS = 8
 # Parts of earlier runs are sealed once a replay has had time to complete them.
-_LEFTOVERS_AFTER_US = 10 * SECOND_US
+_LEFTOVERS_AFTER_SECONDS = 10.0
 
 
 class Committed:
@@ -36,41 +41,76 @@ class Committed:
         """Start at nothing."""
         self.sip_messages = 0
         self.rtp_packets = 0
+        self.sip_rows = 0
         self.media_rows = 0
-        self.blocks = 0
         self.octets = 0
         self.commits = 0
         self.failures = 0
         self.damaged_chunks = 0
+        self.damaged_packets = 0
+        self.known_packets = 0
         self.fault = ""
         self.last_us = 0
 
 
+class _Open:
+    """A bucket open for writing, and where its commits began that a replay may still have to know."""
+
+    def __init__(self, part: Part, bucket: Bucket) -> None:
+        self.part = part
+        self.bucket = bucket
+        self.written_us = 0
+        self.failures = 0
+        self._begun: list[tuple[int, int]] = []
+
+    def append(self, portions: list[Portion], commit: int, durable: int) -> None:
+        """Append as commit number `commit`; the chunks of commits up to `durable` will not come again."""
+        self._begun = [one for one in self._begun if one[0] > durable]
+        start = self._begun[0][1] if self._begun else self.bucket.octets
+        before = self.bucket.octets
+        self.bucket.append(portions, start)
+        self._begun.append((commit, before))
+
+
 class Committer:
-    """Commits what the encoders hand over, in the order it comes; seals buckets whose time is over."""
+    """Commits what the encoders hand over, in the order it comes; has buckets sealed whose time is over."""
 
     def __init__(
-        self, root: Path, pool: Pool, owner: int = 0, grace_us: int = 0, clock: Callable[[], int] = now_us
+        self,
+        root: Path,
+        pool: Pool,
+        owner: int = 0,
+        grace_us: int = 0,
+        clock: Callable[[], int] = now_us,
+        *,
+        sync: bool = False,
     ) -> None:
         """Take charge of the buckets under `root`; `owner` is 0 for the recorder, a process id for an import.
 
-        A bucket is sealed `grace_us` or a minute after its period and its last packet, whichever is longer.
+        A bucket is sealed `grace_us` or a minute after its period and its last packet, whichever is longer. With
+        `sync` commits are on the disk when they are done.
         """
         self._catalog = Catalog(root)
         self._root = root
         self._pool = pool
         self._owner = owner
         self._clock = clock
+        self._sync = sync
         self._grace_us = max(GRACE_US, 2 * grace_us)
-        self._leftovers_due_us = clock() + _LEFTOVERS_AFTER_US
-        self._buckets: dict[Period, tuple[Part, Bucket, int]] = {}
-        self._queue: queue.Queue[Encoded | None] = queue.Queue(maxsize=64)
+        self._leftovers_due = time.monotonic() + _LEFTOVERS_AFTER_SECONDS
+        self._buckets: dict[Period, _Open] = {}
+        self._queue: queue.Queue[Encoded | None] = queue.Queue(maxsize=_QUEUED)
         self._thread = NamedThread(target=self._run, name="committer", daemon=True)
+        self._sealer = Sealer(root)
         self.committed = Committed()
+        # Commits that were released, and those of them whose release is on the disk (durability = "disk").
+        self.released = 0
+        self.durable = 0
         self._stop_retrying = threading.Event()
 
     def start(self) -> None:
-        """Start the thread."""
+        """Start the threads."""
+        self._sealer.start()
         self._thread.start()
 
     def put(self, encoded: Encoded) -> None:
@@ -83,24 +123,38 @@ class Committer:
         self._thread.join(give_up_after)
         self._stop_retrying.set()
         self._thread.join()
+        self._sealer.stop()
 
     @property
     def alive(self) -> bool:
-        """Tell whether the thread runs."""
-        return self._thread.is_alive()
+        """Tell whether the threads run."""
+        return self._thread.is_alive() and self._sealer.alive
 
-    def open_buckets(self) -> list[str]:
-        """Name the buckets that are open for writing."""
-        return [part.path for part, _, _ in list(self._buckets.values())]
+    @property
+    def faults(self) -> list[str]:
+        """Tell what fails now, in sentences."""
+        return [fault for fault in (self.committed.fault, self._sealer.fault) if fault]
 
-    def known_chunks(self) -> dict[Period, set[int]]:
-        """Tell which chunks are committed in the parts that were open when the last process ended."""
-        known: dict[Period, set[int]] = {}
+    def open_buckets(self) -> list[tuple[str, Bucket]]:
+        """Give the buckets that are open for writing, by path."""
+        return [(one.part.path, one.bucket) for one in list(self._buckets.values())]
+
+    def known_chunks(self) -> list[tuple[Period, int]]:
+        """Tell which chunks are committed, and where, that the pool may still hold. Raises StorageError."""
+        known: list[tuple[Period, int]] = []
         for part in self._catalog.open_parts():
             period = Period((part.start_us, part.end_us))
-            bucket = Bucket(self._root / part.path)
-            known.setdefault(period, set()).update(bucket.known_chunks())
-            bucket.close()
+            try:
+                bucket = Bucket(self._root / part.path)
+            except UnfitBucket as error:
+                LOG.error("bucket stays as it is: %s", error)
+                continue
+            try:
+                known += [(period, chunk) for chunk in bucket.known_chunks()]
+            except DamagedBlock as error:
+                LOG.error("what was committed last cannot be told, some of it may come twice: %s", error)
+            finally:
+                bucket.close()
         return known
 
     def _run(self) -> None:
@@ -119,7 +173,7 @@ class Committer:
             return [], False
         if first is None:
             return [], True
-        batch, octets = [first], _octets(first)
+        batch, octets = [first], first.octets
         until = time.monotonic() + _GATHER_SECONDS
         while octets < _BATCH_OCTETS:
             try:
@@ -129,7 +183,7 @@ class Committer:
             if more is None:
                 return batch, True
             batch.append(more)
-            octets += _octets(more)
+            octets += more.octets
         return batch, False
 
     def _commit_with_retries(self, batch: list[Encoded]) -> bool:
@@ -139,92 +193,127 @@ class Committer:
                 by_period.setdefault(period, []).append(portion)
         attempt = 0
         while by_period:
-            period = next(iter(by_period))
-            try:
-                self._bucket(period).append(by_period[period])
-            except StorageError as error:
-                self.committed.failures += 1
-                self.committed.fault = str(error)
-                LOG.error("storage is failing, nothing is lost while the pool has room: %s", error)
+            fault = ""
+            # One bucket that fails must not keep the others waiting for it.
+            for period, portions in list(by_period.items()):
+                try:
+                    self._commit(period, portions)
+                except StorageError as error:
+                    self.committed.failures += 1
+                    fault = str(error)
+                    LOG.error("storage is failing, nothing is lost while the pool has room: %s", error)
+                else:
+                    del by_period[period]
+            self.committed.fault = fault
+            if by_period:
                 if self._stop_retrying.wait(_RETRY_SECONDS[min(attempt, len(_RETRY_SECONDS) - 1)]):
                     return False
                 attempt += 1
-                continue
-            self._account(by_period.pop(period))
-        self.committed.fault = ""
-        for encoded in batch:
-            self._pool.release(encoded.chunks)
-            self.committed.media_rows += sum(len(portion.media) for _, portion in encoded.portions)
-            self.committed.sip_messages += encoded.sip_messages
-            self.committed.rtp_packets += encoded.rtp_packets
-            self.committed.damaged_chunks += encoded.damaged
-        self.committed.last_us = self._clock()
+        self._account(batch)
         return True
 
-    def _account(self, portions: list[Portion]) -> None:
+    def _commit(self, period: Period, portions: list[Portion]) -> None:
+        opened = self._opened(period)
+        rows = opened.bucket.sip_rows, opened.bucket.media_rows
+        try:
+            opened.append(portions, self.released + 1, self.durable if self._sync else self.released)
+        except UnfitBucket:
+            self._retire(period)
+            raise
+        except StorageError:
+            opened.failures += 1
+            if opened.failures % _REOPEN_AFTER == 0:
+                del self._buckets[period]
+                opened.bucket.close()
+            raise
+        opened.failures = 0
+        self.committed.sip_rows += opened.bucket.sip_rows - rows[0]
+        self.committed.media_rows += opened.bucket.media_rows - rows[1]
         self.committed.commits += 1
-        self.committed.blocks += sum(len(portion.blocks) for portion in portions)
-        self.committed.octets += sum(len(portion.data) for portion in portions)
+        self.committed.octets += sum(portion.octets for portion in portions)
 
-    def _bucket(self, period: Period) -> Bucket:
-        now = self._clock()
-        if period in self._buckets:
-            part, bucket, _ = self._buckets.pop(period)
-        else:
-            while len(self._buckets) >= _OPEN_BUCKETS:
-                self._buckets.pop(next(iter(self._buckets)))[1].close()
+    def _account(self, batch: list[Encoded]) -> None:
+        done = self.committed
+        for encoded in batch:
+            # Before the release: what is stored and what is in the pool never add up to less than what was taken.
+            for _, portion in encoded.portions:
+                done.sip_messages += portion.sip_messages
+                done.rtp_packets += portion.rtp_packets
+            done.damaged_chunks += encoded.damaged_chunks
+            done.damaged_packets += encoded.damaged_packets
+            done.known_packets += encoded.known_packets
+            self._pool.release(encoded.chunks)
+        self.released += 1
+        done.last_us = self._clock()
+
+    def _opened(self, period: Period) -> _Open:
+        found = self._buckets.pop(period, None)
+        if found is not None and found.bucket.gone:
+            LOG.error("the files of bucket %s were removed while it was written: a new part goes on", found.part.path)
+            found.bucket.close()
+            self._catalog.lost(found.part)
+            found = None
+        if found is None:
+            found = self._open(period)
+        found.written_us = self._clock()
+        self._buckets[period] = found
+        return found
+
+    def _open(self, period: Period) -> _Open:
+        while len(self._buckets) >= _OPEN_BUCKETS:
+            self._buckets.pop(next(iter(self._buckets))).bucket.close()
+        if not (self._root / CATALOG).exists():
+            LOG.error("%s was removed: making it anew", self._root / CATALOG)
+            self._catalog.close()
+            self._catalog = Catalog(self._root)
+            self._catalog.reconcile()
+        while True:
             part = self._catalog.claim(period, self._owner)
-            bucket = Bucket(self._root / part.path)
+            try:
+                bucket = Bucket(self._root / part.path, sync=self._sync)
+            except UnfitBucket as error:
+                LOG.error("bucket is not written any further, a new part goes on: %s", error)
+                self._hand_to_sealer(part, None)
+                continue
             self._catalog.made(part)
-        self._buckets[period] = (part, bucket, now)
-        return bucket
+            return _Open(part, bucket)
+
+    def _retire(self, period: Period) -> None:
+        opened = self._buckets.pop(period)
+        opened.bucket.close()
+        self._hand_to_sealer(opened.part, None)
 
     def _seal_finished(self) -> None:
         if self._owner:
             return  # an import seals once, at its end
         now = self._clock()
-        for period, (part, bucket, written_us) in list(self._buckets.items()):
-            if period != ENDLESS and max(period.end_us, written_us) + self._grace_us < now:
-                del self._buckets[period]
-                self._seal(part, bucket)
-        if now >= self._leftovers_due_us:
-            self._leftovers_due_us = now + self._grace_us
-            self._seal_leftovers(now)
+        try:
+            for period, one in list(self._buckets.items()):
+                if period != ENDLESS and max(period.end_us, one.written_us) + self._grace_us < now:
+                    del self._buckets[period]
+                    self._hand_to_sealer(one.part, one.bucket)
+            if time.monotonic() >= self._leftovers_due:
+                self._leftovers_due = time.monotonic() + self._grace_us / SECOND_US
+                self._seal_leftovers(now)
+        except StorageError as error:
+            LOG.error("sealing waits: %s", error)
 
     def _seal_leftovers(self, now: int) -> None:
         for part in self._catalog.open_parts():
             period = Period((part.start_us, part.end_us))
             if part.owner == 0 and period.end_us + self._grace_us < now and period not in self._buckets:
-                try:
-                    bucket = Bucket(self._root / part.path)
-                except StorageError as error:
-                    LOG.error("bucket stays as it is: %s", error)
-                    continue
-                self._seal(part, bucket)
+                self._hand_to_sealer(part, None)
 
-    def _seal(self, part: Part, bucket: Bucket) -> None:
-        try:
-            totals, call_ids = bucket.totals(), bucket.call_ids()
-            bucket.seal()
-            self._catalog.sealed(part, totals, call_ids)
-        except StorageError as error:
-            self.committed.fault = str(error)
-            LOG.error("could not seal %s: %s", part.path, error)
-            return
-        LOG.info(
-            "sealed %s: %d calls, %d SIP messages, %d RTP packets, %d octets",
-            part.path or ".", totals.calls, totals.sip_messages, totals.rtp_packets, totals.octets,
-        )  # fmt: skip
+    def _hand_to_sealer(self, part: Part, bucket: Bucket | None) -> None:
+        # From here on the part is never claimed again: late packets make another one.
+        self._catalog.sealing(part)
+        self._sealer.put(part, bucket)
 
     def _close_all(self) -> None:
-        for part, bucket, _ in self._buckets.values():
+        for one in self._buckets.values():
             if self._owner:
-                self._seal(part, bucket)
+                self._hand_to_sealer(one.part, one.bucket)
             else:
-                bucket.close()
+                one.bucket.close()
         self._buckets.clear()
         self._catalog.close()
-
-
-def _octets(encoded: Encoded) -> int:
-    return sum(len(portion.data) for _, portion in encoded.portions)

@@ -47,11 +47,16 @@ class Period(tuple[int, int]):
 ENDLESS = Period((-(1 << 63), (1 << 63) - 1))
 
 
+def period_length(subdirs: Subdirs) -> int:
+    """Tell how long the period of a bucket is [us]; 0 when there is one bucket for ever."""
+    return {Subdirs.NONE: 0, Subdirs.DAILY: 24 * HOUR_US, Subdirs.HOURLY: HOUR_US}[subdirs]
+
+
 def period_of(filed_us: int, subdirs: Subdirs) -> Period:
     """Find the period that a filing time belongs to."""
-    if subdirs is Subdirs.NONE:
+    length = period_length(subdirs)
+    if length == 0:
         return ENDLESS
-    length = HOUR_US if subdirs is Subdirs.HOURLY else 24 * HOUR_US
     start = filed_us // length * length
     return Period((start, start + length))
 

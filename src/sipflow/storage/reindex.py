@@ -4,14 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
-from sipflow._fast import rows_facts
-from sipflow.errors import StorageError
-from sipflow.storage.block import KIND_MESSAGES, Block, Damage, iter_blocks
+from sipflow._fast import Portion
+from sipflow.errors import DamagedBlock, StorageError
+from sipflow.storage.block import Block, Damage, iter_blocks
 from sipflow.storage.catalog import Catalog
-from sipflow.storage.facts import CHUNK_FACTS, sip_rows
-from sipflow.storage.index import BlockRow, Index, MediaRow, Portion
+from sipflow.storage.index import Index
 from sipflow.storage.layout import DATA, DATABASE, find_buckets
 
 _BLOCKS_A_COMMIT = 256
@@ -71,59 +68,33 @@ def _fill(index: Index, directory: Path, progress: Progress | None) -> Rebuilt:
     data = directory / DATA
     size = data.stat().st_size
     damage: list[Damage] = []
-    portions: list[Portion] = []
+    portion = Portion()
     blocks = records = 0
     for found in iter_blocks(data):
-        if isinstance(found, Damage):
-            damage.append(found)
+        unread = found if isinstance(found, Damage) else _added(portion, found, data)
+        if unread is not None:
+            damage.append(unread)
             continue
-        portions.append(_portion(found))
+        assert isinstance(found, Block)
         blocks += 1
         records += found.header.records
-        if len(portions) == _BLOCKS_A_COMMIT:
-            index.commit(portions, [0] * len(portions))
-            portions.clear()
+        if portion.blocks == _BLOCKS_A_COMMIT:
+            index.append([portion])
+            portion = Portion()
             if progress is not None:
                 progress(data, found.offset, size)
-    index.commit(portions, [0] * len(portions))
+    index.append([portion])
     if progress is not None:
         progress(data, size, size)
     return Rebuilt(directory, blocks, records, damage)
 
 
-def _portion(block: Block) -> Portion:
-    header = block.header
-    row = BlockRow(
-        block.offset, header.length, header.kind, header.records, header.t0_us, header.t1_us, header.chunk
-    )  # fmt: skip
-    if header.kind == KIND_MESSAGES:
-        rows, calls = sip_rows(block.messages())
-        return Portion(b"", [row], [one._replace(block=block.offset) for one in rows], [], calls)
-    return Portion(b"", [row], [], [_media_row(block)], [])
-
-
-def _media_row(block: Block) -> MediaRow:
-    chunk = block.chunk()
-    key = chunk.key
-    octets = rows_facts(chunk.rows.tobytes(), chunk.data, key.ssrc is not None, chunk.clock_skew)
-    facts = np.frombuffer(octets, CHUNK_FACTS)[0]
-    rtp = key.ssrc is not None
-    return MediaRow(
-        key.call_id,
-        block.header.t0_us,
-        block.header.t1_us,
-        key.leg,
-        str(key.src),
-        str(key.dst),
-        key.ssrc,
-        int(facts["payload_type"]) if rtp else None,
-        int(facts["packets"]),
-        int(facts["lost"]),
-        int(facts["jitter_us"]) if rtp else None,
-        int(facts["first_seq"]) if rtp else None,
-        int(facts["last_seq"]) if rtp else None,
-        block.offset,
-    )
+def _added(portion: Portion, block: Block, data: Path) -> Damage | None:
+    try:
+        portion.add(block.offset, block.header.encoded, block.content)
+    except ValueError as error:
+        return Damage(block.offset, block.header.length, str(DamagedBlock(data, block.offset, str(error))))
+    return None
 
 
 def _remove(database: Path) -> None:

@@ -1,5 +1,10 @@
--- sipflow.db: the index of one bucket. Described in docs/FORMAT.md; user_version is set by bucket.py.
--- Times are microseconds since the epoch, UTC. blocks.offset points into data.raw.
+-- sipflow.db: the index of one bucket. Described in docs/FORMAT.md; user_version is set by index.py.
+-- Times are microseconds since the epoch, UTC. `block` is the offset of a block's header in data.raw.
+
+CREATE TABLE state (
+    name  TEXT PRIMARY KEY,
+    value INTEGER NOT NULL
+) WITHOUT ROWID;
 
 CREATE TABLE call_meta (
     id           INTEGER PRIMARY KEY,
@@ -24,50 +29,52 @@ CREATE TABLE call_meta (
     status_us    INTEGER,
     reason       TEXT NOT NULL DEFAULT '',
     sip_messages INTEGER NOT NULL DEFAULT 0,
-    rtp_packets  INTEGER, -- NULL until the bucket is sealed: add up media_msgs
-    rtp_streams  INTEGER
+    rtp_packets  INTEGER NOT NULL DEFAULT 0,
+    rtp_streams  INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX call_meta_first ON call_meta (first_us);
 
-CREATE TABLE blocks (
-    offset  INTEGER PRIMARY KEY, -- of the block's header in data.raw
-    length  INTEGER NOT NULL,
-    kind    INTEGER NOT NULL,    -- 1 SIP messages, 2 a chunk of one media stream
-    records INTEGER NOT NULL,
-    t0_us   INTEGER NOT NULL,
-    t1_us   INTEGER NOT NULL,
-    chunk   INTEGER NOT NULL     -- id of the pool chunk it was made of: commits are exactly once
+CREATE TABLE paths (
+    id  INTEGER PRIMARY KEY,
+    src TEXT NOT NULL,
+    dst TEXT NOT NULL,
+    UNIQUE (src, dst)
 );
 
 CREATE TABLE sip_msgs (
-    id          INTEGER PRIMARY KEY,
-    call        INTEGER NOT NULL REFERENCES call_meta (id),
-    t0_us       INTEGER NOT NULL, -- capture time
-    src         TEXT NOT NULL,
-    dst         TEXT NOT NULL,
-    method      TEXT NOT NULL,    -- of the request, or of the CSeq a response answers
-    status      INTEGER,          -- NULL: a request
-    cseq        INTEGER,
-    block       INTEGER NOT NULL REFERENCES blocks (offset),
-    position    INTEGER NOT NULL  -- octets into the decompressed block
+    id       INTEGER PRIMARY KEY,
+    call     INTEGER NOT NULL REFERENCES call_meta (id),
+    t0_us    INTEGER NOT NULL, -- capture time
+    path     INTEGER NOT NULL REFERENCES paths (id),
+    method   TEXT NOT NULL,    -- of the request, or of the CSeq a response answers
+    status   INTEGER,          -- NULL: a request
+    cseq     INTEGER,
+    block    INTEGER NOT NULL,
+    position INTEGER NOT NULL  -- octets into the decompressed block
 );
-CREATE INDEX sip_msgs_call ON sip_msgs (call, t0_us);
+CREATE INDEX sip_msgs_call ON sip_msgs (call);
+
+CREATE TABLE streams (
+    id   INTEGER PRIMARY KEY,
+    call INTEGER NOT NULL REFERENCES call_meta (id),
+    leg  INTEGER NOT NULL,
+    src  TEXT NOT NULL,
+    dst  TEXT NOT NULL,
+    ssrc INTEGER               -- NULL: datagrams that are not RTP
+);
+CREATE INDEX streams_call ON streams (call);
 
 CREATE TABLE media_msgs (
     id           INTEGER PRIMARY KEY,
-    call         INTEGER NOT NULL REFERENCES call_meta (id),
-    t0_us        INTEGER NOT NULL, -- first and last capture time of the chunk
-    t1_us        INTEGER NOT NULL,
-    leg          INTEGER NOT NULL,
-    src          TEXT NOT NULL,
-    dst          TEXT NOT NULL,
-    ssrc         INTEGER,          -- NULL: datagrams that are not RTP
+    stream       INTEGER NOT NULL REFERENCES streams (id),
+    t0_us        INTEGER NOT NULL, -- first filing time of the chunk
+    span_us      INTEGER NOT NULL, -- from there to its last
     payload_type INTEGER,
     packets      INTEGER NOT NULL,
     lost         INTEGER NOT NULL, -- holes in the sequence inside this chunk
     jitter_us    INTEGER,          -- RFC 3550, at the end of the chunk
     first_seq    INTEGER,
     last_seq     INTEGER,
-    block        INTEGER NOT NULL REFERENCES blocks (offset)
+    block        INTEGER NOT NULL
 );
-CREATE INDEX media_msgs_call ON media_msgs (call, t0_us);
+CREATE INDEX media_msgs_stream ON media_msgs (stream);

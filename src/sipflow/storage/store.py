@@ -10,6 +10,7 @@ from pathlib import Path
 from sipflow._fast import Pool
 from sipflow.clock import now_us
 from sipflow.errors import NewerFormat, RootBusy, StorageError
+from sipflow.storage.bucket import Bucket
 from sipflow.storage.committer import Committer
 from sipflow.storage.encoder import Encoder
 from sipflow.storage.layout import LOCK, POOL_DIRECTORY, Period, Subdirs
@@ -69,11 +70,11 @@ def pool_path(root: Path) -> Path | None:
     return link.resolve() if link.exists() else None
 
 
-def open_pool(root: Path, size_mb: int | None, place: Path | None = None) -> Pool:
+def open_pool(root: Path, size_mb: int | None, place: Path | None = None, *, on_disk: bool = False) -> Pool:
     """Open the pool of a root, taking over what an earlier process left in it. Raises StorageError.
 
     A new one is made in the directory `place`, else in shared memory when that has the room, else under the root;
-    ROOT/.pool/pool leads to it.
+    ROOT/.pool/pool leads to it. With `on_disk` it is never made in shared memory.
     """
     directory = root / POOL_DIRECTORY
     link = directory / "pool"
@@ -87,7 +88,7 @@ def open_pool(root: Path, size_mb: int | None, place: Path | None = None) -> Poo
                 return pool
             close_pool(root, pool)
         link.unlink(missing_ok=True)
-        memory = place or _roomy_memory(octets)
+        memory = place or (None if on_disk else _roomy_memory(octets))
         if memory is not None:
             home = memory / f"{_POOL_PREFIX}{os.getpid()}-{now_us():x}"
             home.mkdir(mode=0o700)
@@ -96,7 +97,8 @@ def open_pool(root: Path, size_mb: int | None, place: Path | None = None) -> Poo
             # Last: without it the sweep leaves a directory alone.
             (home / _ROOT_NOTE).write_text(str(root.resolve()), "utf-8")
         else:
-            LOG.warning("shared memory has no room for %d MB: the pool lies on disk, %s", octets // MIB, link)
+            if not on_disk:
+                LOG.warning("shared memory has no room for %d MB: the pool lies on disk, %s", octets // MIB, link)
             pool = Pool.open(str(link), octets, now_us())
     except OSError as error:
         if error.errno == errno.EPROTO:
@@ -147,13 +149,29 @@ class Store:
     """Pool, encoder threads and committer of one data root."""
 
     def __init__(
-        self, root: Path, pool: Pool, subdirs: Subdirs, *, encoders: int = 2, owner: int = 0, grace_us: int = 0
+        self,
+        root: Path,
+        pool: Pool,
+        subdirs: Subdirs,
+        *,
+        encoders: int = 2,
+        owner: int = 0,
+        grace_us: int = 0,
+        sync_ms: int | None = None,
     ) -> None:
-        """Join the parts over an open pool; nothing runs yet."""
+        """Join the parts over an open pool; nothing runs yet.
+
+        With `sync_ms` the pool, which then lies on the disk, is written out so often, and commits are on the disk when
+        they are done.
+        """
         self.pool = pool
+        self.replayed = 0
         self._subdirs = subdirs
-        self._committer = Committer(root, pool, owner, grace_us)
-        self._known: dict[Period, set[int]] = {}
+        self._committer = Committer(root, pool, owner, grace_us, sync=sync_ms is not None)
+        self._known: list[tuple[Period, int]] = []
+        self._sync_seconds = sync_ms / 1000 if sync_ms is not None else None
+        self._syncer = NamedThread(target=self._sync_pool, name="pool-sync", daemon=True)
+        self._sync_fault = ""
         self._encoders = [NamedThread(target=self._encode, name=f"encoder-{n}", daemon=True) for n in range(encoders)]
         self._stopping = threading.Event()
         self.committed = self._committer.committed
@@ -161,24 +179,35 @@ class Store:
     def start(self) -> int:
         """Replay what the pool holds of an earlier process, seal what is over, and start; gives the chunks replayed."""
         found = self.pool.recover()
+        self.replayed = self.pool.pending()
         if found:
             self._known = self._committer.known_chunks()
+        if self._sync_seconds is not None:
+            self._syncer.start()
         self._committer.start()
         for thread in self._encoders:
             thread.start()
         return found
 
-    def _is_known(self, period: Period, chunk: int) -> bool:
-        return bool(self._known) and chunk in self._known.get(period, ())
-
     def _encode(self) -> None:
-        encoder = Encoder(self.pool, self._subdirs, self._is_known)
+        encoder = Encoder(self.pool, self._subdirs, self._known)
         while True:
             chunks = self.pool.take(_TAKE_CHUNKS, _TAKE_MS)
             if chunks:
                 self._committer.put(encoder.encode(chunks))
             elif self._stopping.is_set():
                 return
+
+    def _sync_pool(self) -> None:
+        while not self._stopping.wait(self._sync_seconds):
+            released = self._committer.released
+            try:
+                self.pool.sync()
+            except OSError as error:
+                self._sync_fault = f"the pool cannot be written to the disk: {error.strerror}"
+                continue
+            self._sync_fault = ""
+            self._committer.durable = released
 
     def stop(self) -> None:
         """Encode and commit all full chunks, then stop; open chunks must have been drained by their intakes."""
@@ -187,16 +216,19 @@ class Store:
         for thread in self._encoders:
             thread.join()
         self._committer.stop()
+        if self._syncer.is_alive():
+            self._syncer.join()
 
     def faults(self) -> list[str]:
         """Tell what is wrong now, in sentences; empty when all is well."""
         found = [f"thread {thread.name} died" for thread in self._encoders if not thread.is_alive()]
         if not self._committer.alive:
-            found.append("thread committer died")
-        if self._committer.committed.fault:
-            found.append(self._committer.committed.fault)
+            found.append("thread committer or sealer died")
+        found += self._committer.faults
+        if self._sync_fault:
+            found.append(self._sync_fault)
         return [] if self._stopping.is_set() else found
 
-    def open_buckets(self) -> list[str]:
-        """Name the buckets that are open for writing."""
+    def open_buckets(self) -> list[tuple[str, Bucket]]:
+        """Give the buckets that are open for writing, by path."""
         return self._committer.open_buckets()

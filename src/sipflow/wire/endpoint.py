@@ -1,7 +1,8 @@
 """An IP address and a port, and how they are written."""
 
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import ip_address
+from socket import AF_INET, AF_INET6, inet_ntop
 from typing import NamedTuple
 
 
@@ -29,11 +30,12 @@ class Endpoint(NamedTuple):
 UNSPECIFIED = Endpoint("0.0.0.0", 0)  # noqa: S104 - a value that means "unknown", nothing binds it
 
 
+# Written as the C core writes them into the index, whatever ipaddress makes of mapped addresses.
 # The same few endpoints stand in every message; the text of an address takes ten times as long to make.
 @lru_cache(maxsize=65536)
 def from_packed(ip: bytes, port: int) -> Endpoint:
     """Build an endpoint from 4 or 16 octets in network order."""
-    return Endpoint(str(IPv4Address(ip) if len(ip) == 4 else IPv6Address(ip)), port)
+    return Endpoint(inet_ntop(AF_INET if len(ip) == 4 else AF_INET6, ip), port)
 
 
 def parse_endpoint(text: str) -> Endpoint:

@@ -1,0 +1,318 @@
+#include "encoder.h"
+
+#include <stdlib.h>
+
+/* For ZSTD_c_literalCompressionMode, which every libzstd since 1.4 understands. */
+#define ZSTD_STATIC_LINKING_ONLY
+#include <zstd.h>
+
+#include "columns.h"
+#include "crc32c.h"
+#include "messages.h"
+
+/*
+ * Measured (bench/packet.py): behind the companded delta hardly a string repeats, so what pays is
+ * a fast look for long matches (silence) and Huffman coding of the rest.
+ */
+#define AUDIO_LEVEL  (-5)
+#define AUDIO_WINDOW 15
+#define AUDIO_HASH   10
+#define AUDIO_MATCH  7
+#define SIP_LEVEL    3
+#define SIP_IDLE     6 /* when nothing waits there is time for more */
+#define IDLE_CHUNKS  4
+
+struct sf_encoder {
+    int64_t period_us;
+    struct sf_known *known;
+    size_t known_count;
+    ZSTD_CCtx *audio;
+    ZSTD_CCtx *sip;
+    uint8_t *content; /* of one block */
+    uint8_t *arena;   /* the records of one period, where a chunk spans two */
+    struct sf_message_entry *entries;
+};
+
+#define RECORDS_MAX  (SF_SIP_CHUNK / sizeof(struct sf_pool_sip))
+#define CONTENT_ROOM (SF_SIP_CHUNK + 64)
+
+static void set(ZSTD_CCtx *z, ZSTD_cParameter parameter, int value)
+{
+    /* A parameter that this libzstd does not know leaves its own choice: larger, not wrong. */
+    (void)ZSTD_CCtx_setParameter(z, parameter, value);
+}
+
+static int compare_known(const void *left, const void *right)
+{
+    const struct sf_known *a = left, *b = right;
+    if (a->chunk != b->chunk) {
+        return a->chunk < b->chunk ? -1 : 1;
+    }
+    return (a->period_us > b->period_us) - (a->period_us < b->period_us);
+}
+
+struct sf_encoder *sf_encoder_new(int64_t period_us, const struct sf_known *known, size_t count)
+{
+    struct sf_encoder *e = calloc(1, sizeof *e);
+    if (e == NULL) {
+        return NULL;
+    }
+    e->period_us = period_us;
+    e->known = malloc((count + 1) * sizeof *known);
+    e->known_count = count;
+    e->audio = ZSTD_createCCtx();
+    e->sip = ZSTD_createCCtx();
+    e->content = malloc(CONTENT_ROOM);
+    e->arena = malloc(SF_SIP_CHUNK);
+    e->entries = malloc(RECORDS_MAX * sizeof *e->entries);
+    if (e->known == NULL || e->audio == NULL || e->sip == NULL || e->content == NULL ||
+        e->arena == NULL || e->entries == NULL) {
+        return sf_encoder_free(e);
+    }
+    if (count > 0) {
+        memcpy(e->known, known, count * sizeof *known);
+        qsort(e->known, count, sizeof *known, compare_known);
+    }
+    set(e->audio, ZSTD_c_compressionLevel, AUDIO_LEVEL);
+    set(e->audio, ZSTD_c_windowLog, AUDIO_WINDOW);
+    set(e->audio, ZSTD_c_hashLog, AUDIO_HASH);
+    set(e->audio, ZSTD_c_minMatch, AUDIO_MATCH);
+    set(e->audio, ZSTD_c_literalCompressionMode, ZSTD_ps_enable);
+    return e;
+}
+
+struct sf_encoder *sf_encoder_free(struct sf_encoder *e)
+{
+    if (e != NULL) {
+        free(e->known);
+        ZSTD_freeCCtx(e->audio);
+        ZSTD_freeCCtx(e->sip);
+        free(e->content);
+        free(e->arena);
+        free(e->entries);
+        free(e);
+    }
+    return NULL;
+}
+
+void sf_encoded_clear(struct sf_encoded *encoded)
+{
+    for (size_t i = 0; i < encoded->count; i++) {
+        sf_portion_free(encoded->portions[i]);
+    }
+    free(encoded->portions);
+    *encoded = (struct sf_encoded){0};
+}
+
+int64_t sf_period_of(int64_t filed_us, int64_t period_us)
+{
+    if (period_us == 0) {
+        return INT64_MIN;
+    }
+    int64_t rest = filed_us % period_us;
+    return filed_us - rest - (rest < 0 ? period_us : 0);
+}
+
+static bool is_known(const struct sf_encoder *e, int64_t period_us, uint64_t chunk)
+{
+    struct sf_known wanted = {period_us, chunk};
+    return e->known_count > 0 &&
+           bsearch(&wanted, e->known, e->known_count, sizeof wanted, compare_known) != NULL;
+}
+
+static struct sf_portion *portion_for(struct sf_encoded *out, int64_t period_us)
+{
+    for (size_t i = 0; i < out->count; i++) {
+        if (out->portions[i]->period_us == period_us) {
+            return out->portions[i];
+        }
+    }
+    struct sf_portion **more = realloc(out->portions, (out->count + 1) * sizeof *more);
+    if (more == NULL) {
+        return NULL;
+    }
+    out->portions = more;
+    struct sf_portion *portion = sf_portion_new(period_us);
+    if (portion != NULL) {
+        out->portions[out->count++] = portion;
+    }
+    return portion;
+}
+
+/* Appends the block of `raw` octets of e->content; NULL: out of memory. */
+static struct sf_portion_block *append(struct sf_portion *portion, ZSTD_CCtx *z,
+                                       const uint8_t *content, struct sf_block *head,
+                                       struct sf_slice text)
+{
+    struct sf_octets *data = &portion->data;
+    size_t bound = ZSTD_compressBound(head->raw_length);
+    if (!sf_octets_room(data, SF_BLOCK_HEAD + bound)) {
+        return NULL;
+    }
+    uint8_t *at = data->p + data->n;
+    size_t n = ZSTD_compress2(z, at + SF_BLOCK_HEAD, bound, content, head->raw_length);
+    if (ZSTD_isError(n)) {
+        return NULL;
+    }
+    head->frame_length = (uint32_t)n;
+    head->frame_crc = sf_crc32c(0, at + SF_BLOCK_HEAD, n);
+    struct sf_portion_block *block = sf_portion_add(portion, head, data->n, text);
+    if (block != NULL) {
+        sf_block_encode(head, at);
+        data->n += SF_BLOCK_HEAD + n;
+    }
+    return block;
+}
+
+static bool encode_stream(struct sf_encoder *e, struct sf_pool *pool, uint32_t chunk,
+                          struct sf_encoded *out)
+{
+    const struct sf_chunk_desc *desc = sf_pool_desc(pool, chunk);
+    const uint8_t *memory = sf_pool_data(pool, chunk);
+    uint32_t used = (uint32_t)desc->fill;
+    uint32_t count = (uint32_t)(desc->fill >> 32);
+    uint32_t sound = used <= SF_STREAM_CHUNK ? sf_chunk_sound(memory, &used, count, desc->id) : 0;
+    struct sf_chunk_facts facts;
+    struct sf_block head;
+    struct sf_chunk stream;
+    if (sound < count) {
+        out->damaged_chunks++;
+        out->damaged_packets += count - sound;
+    }
+    if (sound == 0) {
+        return true;
+    }
+    if (!sf_chunk_facts(memory, used, sound, &facts) ||
+        sf_columns_encode(memory, used, sound, e->content, &head) == 0 ||
+        !sf_chunk_open(memory, used, &stream)) {
+        out->damaged_chunks++;
+        out->damaged_packets += sound;
+        return true;
+    }
+    int64_t period_us = sf_period_of(facts.filed_us, e->period_us);
+    if (is_known(e, period_us, desc->id)) {
+        out->known_packets += sound;
+        return true;
+    }
+    struct sf_portion *portion = portion_for(out, period_us);
+    facts.id = head.chunk = desc->id;
+    facts.chunk = chunk;
+    struct sf_portion_block *block =
+        portion == NULL ? NULL : append(portion, e->audio, e->content, &head, stream.call_id);
+    if (block == NULL) {
+        return false;
+    }
+    block->facts = facts;
+    return true;
+}
+
+static int64_t filed_of(const struct sf_pool_sip *record)
+{
+    return (int64_t)(record->clock_skew ? record->arrival_us : record->time_us);
+}
+
+static bool encode_messages(struct sf_encoder *e, const uint8_t *arena, size_t used, uint32_t count,
+                            int64_t period_us, uint64_t chunk, struct sf_encoded *out)
+{
+    struct sf_block head;
+    if (is_known(e, period_us, chunk)) {
+        out->known_packets += count;
+        return true;
+    }
+    size_t n = sf_messages_encode(arena, used, count, e->entries, e->content, &head);
+    if (n == 0) {
+        out->damaged_chunks++;
+        out->damaged_packets += count;
+        return true;
+    }
+    struct sf_portion *portion = portion_for(out, period_us);
+    head.chunk = chunk;
+    return portion != NULL &&
+           append(portion, e->sip, e->content, &head, sf_slice(e->content, n)) != NULL;
+}
+
+/* Encodes those records of the arena that belong to one period; gives the records taken. */
+static uint32_t gather_period(struct sf_encoder *e, const uint8_t *memory, size_t used,
+                              uint32_t count, int64_t period_us, size_t *octets)
+{
+    struct sf_cursor c = sf_cursor(memory, used);
+    struct sf_arena_message message;
+    uint32_t taken = 0;
+    *octets = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const uint8_t *start = c.p;
+        sf_arena_next(&c, &message);
+        if (sf_period_of(filed_of(&message.record), e->period_us) == period_us) {
+            size_t n = (size_t)(c.p - start);
+            memcpy(e->arena + *octets, start, n);
+            *octets += n;
+            taken++;
+        }
+    }
+    return taken;
+}
+
+static bool encode_arena(struct sf_encoder *e, struct sf_pool *pool, uint32_t chunk,
+                         struct sf_encoded *out)
+{
+    const struct sf_chunk_desc *desc = sf_pool_desc(pool, chunk);
+    const uint8_t *memory = sf_pool_data(pool, chunk);
+    uint32_t used = (uint32_t)desc->fill;
+    uint32_t count = (uint32_t)(desc->fill >> 32);
+    uint32_t sound = used <= SF_SIP_CHUNK && count <= RECORDS_MAX
+                         ? sf_arena_sound(memory, &used, count, desc->id)
+                         : 0;
+    if (sound < count) {
+        out->damaged_chunks++;
+        out->damaged_packets += count - sound;
+    }
+    int64_t low = INT64_MAX, high = INT64_MIN;
+    struct sf_cursor c = sf_cursor(memory, used);
+    struct sf_arena_message message;
+    for (uint32_t i = 0; i < sound; i++) {
+        sf_arena_next(&c, &message);
+        int64_t period_us = sf_period_of(filed_of(&message.record), e->period_us);
+        low = period_us < low ? period_us : low;
+        high = period_us > high ? period_us : high;
+    }
+    if (sound == 0) {
+        return true;
+    }
+    if (low == high) {
+        return encode_messages(e, memory, used, sound, low, desc->id, out);
+    }
+    /* Few at most: a record is filed within a day of its arrival. Imports may span more. */
+    for (uint32_t left = sound; left > 0;) {
+        size_t octets;
+        uint32_t taken = gather_period(e, memory, used, sound, low, &octets);
+        if (taken > 0 && !encode_messages(e, e->arena, octets, taken, low, desc->id, out)) {
+            return false;
+        }
+        left -= taken;
+        int64_t next = INT64_MAX;
+        c = sf_cursor(memory, used);
+        for (uint32_t i = 0; i < sound; i++) {
+            sf_arena_next(&c, &message);
+            int64_t period_us = sf_period_of(filed_of(&message.record), e->period_us);
+            next = period_us > low && period_us < next ? period_us : next;
+        }
+        low = next;
+    }
+    return true;
+}
+
+bool sf_encoder_encode(struct sf_encoder *e, struct sf_pool *pool, const uint32_t *chunks,
+                       size_t count, struct sf_encoded *out)
+{
+    *out = (struct sf_encoded){0};
+    bool idle = sf_pool_queued(pool) < IDLE_CHUNKS;
+    set(e->sip, ZSTD_c_compressionLevel, idle ? SIP_IDLE : SIP_LEVEL);
+    for (size_t i = 0; i < count; i++) {
+        bool sip = sf_pool_desc(pool, chunks[i])->kind == SF_SIP_CLASS;
+        if (!(sip ? encode_arena : encode_stream)(e, pool, chunks[i], out)) {
+            sf_encoded_clear(out);
+            return false;
+        }
+    }
+    return true;
+}

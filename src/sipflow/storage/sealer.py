@@ -1,0 +1,94 @@
+"""Buckets whose time is over are completed on a thread of their own: the committer never waits for it."""
+
+import logging
+import os
+import queue
+import threading
+from pathlib import Path
+
+from sipflow.errors import StorageError, UnfitBucket
+from sipflow.storage.bucket import Bucket
+from sipflow.storage.catalog import Catalog, Part
+from sipflow.storage.reindex import reindex_bucket
+from sipflow.thread import NamedThread
+
+LOG = logging.getLogger("sipflow.storage")
+
+_AGAIN_SECONDS = 30.0
+# Behind everything that moves packets (nice(2)); Linux keeps a niceness per thread.
+_NICENESS = 10
+
+
+class Sealer:
+    """Seals parts one after the other; one that cannot be sealed is tried again."""
+
+    def __init__(self, root: Path) -> None:
+        """Make a sealer for the parts of `root`."""
+        self._root = root
+        self._queue: queue.Queue[tuple[Part, Bucket | None] | None] = queue.Queue()
+        self._pending: set[int] = set()
+        self._stopping = threading.Event()
+        self._thread = NamedThread(target=self._run, name="sealer", daemon=True)
+        self.fault = ""
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """Tell whether the thread runs."""
+        return self._thread.is_alive()
+
+    def put(self, part: Part, bucket: Bucket | None) -> None:
+        """Hand over a part that is not written any more, with its bucket when that is open."""
+        if bucket is not None or part.id not in self._pending:
+            self._pending.add(part.id)
+            self._queue.put((part, bucket))
+
+    def stop(self) -> None:
+        """Seal what was handed over, then stop; what fails now is found again by the next start."""
+        self._stopping.set()
+        self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+        catalog = Catalog(self._root)
+        failed: list[Part] = []
+        while True:
+            try:
+                item = self._queue.get(timeout=_AGAIN_SECONDS)
+            except queue.Empty:
+                failed = [part for part in failed if not self._seal(catalog, part, None)]
+                continue
+            if item is None:
+                break
+            if not self._seal(catalog, *item):
+                failed.append(item[0])
+        catalog.close()
+
+    def _seal(self, catalog: Catalog, part: Part, bucket: Bucket | None) -> bool:
+        directory = self._root / part.path
+        try:
+            if not directory.is_dir():
+                raise StorageError("seal", directory, "the directory was removed")
+            try:
+                opened = bucket or Bucket(directory)
+            except UnfitBucket as error:
+                LOG.error("making the index anew: %s", error)
+                reindex_bucket(directory)
+                opened = Bucket(directory)
+            totals = opened.seal()
+            catalog.sealed(part, totals, opened.call_ids())
+        except StorageError as error:
+            self.fault = str(error)
+            LOG.error("could not seal %s: %s", part.path or ".", error)
+            return False
+        self.fault = ""
+        self._pending.discard(part.id)
+        LOG.info(
+            "sealed %s: %d calls, %d SIP messages, %d RTP packets, %d octets",
+            part.path or ".", totals.calls, totals.sip_messages, totals.rtp_packets, totals.octets,
+        )  # fmt: skip
+        return True
