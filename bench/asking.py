@@ -108,6 +108,6 @@ class Asking:
             return {}
         found: Row = {"questions": sum(map(len, self._took.values())), "questions_failed": self._failed}
         for kind, took in self._took.items():
-            found |= {f"{kind}_asks": len(took), f"{kind}_p50_ms": percentile(took, 0.5),
-                      f"{kind}_p99_ms": percentile(took, 0.99)}  # fmt: skip
+            found |= {f"{kind}_asks": len(took), f"{kind}_p50_ms": percentile(took, 0.5) if took else None,
+                      f"{kind}_p99_ms": percentile(took, 0.99) if took else None}  # fmt: skip
         return found

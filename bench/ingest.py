@@ -3,10 +3,10 @@
 python -m bench.ingest [--only batch,single,sip,mixed] [--rate N,N] [--calls N] [--seconds 60] [--option=--encoders=1]
 
 Sender and server share the machine. Every run gets a new server and a new data root on disk. The same load is then sent
-to the bare loop (bench/bare.c), which receives and throws away: `of bare` is the rate stored to the rate it received,
-`x bare` the processor time of the recorder to the loop's. CPU is in microseconds a packet, by thread. Memory is the
-highest seen: private is what a process has for itself; the pool stands apart. `backlog/s` is how fast the packets in
-the pool became more over the last two thirds of sending.
+to the bare loop (bench/bare.c), which receives and throws away: `of bare` is the rate stored, less what the
+backlog grew by, to the rate it received; `x bare` the processor time of the recorder to the loop's. CPU is in
+microseconds a packet, by thread. Memory is the highest seen: private is what a process has for itself; the pool stands
+apart. `backlog/s` is how fast the packets in the pool became more over the last two thirds of sending.
 """
 
 import argparse
@@ -165,7 +165,7 @@ def served(root: Path, scenario: Scenario, seconds: float, options: tuple[str, .
     spent = {name: (after.get(name, 0.0) - before.get(name, 0.0)) * 1e6 / max(1, taken) for name in THREADS}
     everything = sum(after.values()) - sum(before.values())
     # The sender needs a moment to begin, and the first chunks of all calls fill at one time.
-    third = (end - start) / 3
+    growth = watch.growth(start + (end - start) / 3, end)
     return {
         "scenario": scenario.name,
         "asked": scenario.load.rate,
@@ -177,11 +177,11 @@ def served(root: Path, scenario: Scenario, seconds: float, options: tuple[str, .
         "unsent_datagrams": report.unsent,
         "late_ticks": report.late_ticks,
         "stored": stored,
-        "stored_rate": stored / max(1e-9, report.wall_s + drain_s),
+        "stored_rate": max(0.0, stored / max(1e-9, report.wall_s) - max(0.0, growth)),
         "kernel_drops": counts.kernel_drops,
         "pool_drops": counts.pool_drops,
         "refused": counts.refused,
-        "backlog_growth": watch.growth(start + third, end),
+        "backlog_growth": growth,
         "drain_s": drain_s,
         **{f"{name}_us": value for name, value in spent.items()},
         "cpu_us": everything * 1e6 / max(1, taken),

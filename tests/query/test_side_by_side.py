@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from portions import invite, media, portions_of
+from sipflow._fast import Intake
 from sipflow.errors import StorageError
 from sipflow.query.answer import CallSummary, Criteria, Flow
+from sipflow.query.asking import Asking
 from sipflow.query.history import History
 from sipflow.query.live import ALWAYS
 from sipflow.query.parts import OpenPart
@@ -17,7 +19,8 @@ from sipflow.query.window import Window
 from sipflow.storage.bucket import Bucket
 from sipflow.storage.catalog import Catalog, Part
 from sipflow.storage.layout import DATABASE, HOUR_US
-from sipflow.wire.packet import Packet
+from sipflow.storage.store import open_pool
+from sipflow.wire.packet import Message, Packet
 
 T0 = 480_000 * HOUR_US
 
@@ -199,4 +202,64 @@ def test_the_shelf_keeps_as_many_as_it_may_and_none_that_grows(root: Root) -> No
     shelf.put_back(opened)
     assert shelf.take(growing) is not opened
     shelf.close()
+    root.close()
+
+
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Note every call that is put together from all places."""
+    summed: list[str] = []
+    whole = Asking.whole_call
+
+    def note(asking: Asking, call_id: str, live: list[tuple[int, Message]]) -> object:
+        summed.append(call_id)
+        return whole(asking, call_id, live)
+
+    monkeypatch.setattr(Asking, "whole_call", note)
+    return summed
+
+
+@pytest.mark.parametrize("sealed", [True, False])
+def test_calls_that_go_on_into_the_next_hour_cost_a_page_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sealed: bool
+) -> None:
+    root = Root(tmp_path)
+    long = [f"long-{n:03d}" for n in range(600)]
+    root.write(0, [packet for n, one in enumerate(long) for packet in call(one, at(0, n), 1)])
+    root.write(1, [media(one, at(1, n), 9) for n, one in enumerate(long)] + [invite("new", at(1, 1000))])
+    root.seal(0)
+    if sealed:
+        root.seal(1)
+    summed = counted(monkeypatch)
+    history = History.open(tmp_path)
+    first = history.calls(Criteria(limit=5))
+    assert [one.call_id for one in first.calls] == ["new", *long[:-5:-1]]
+    assert [one.rtp_packets for one in first.calls] == [0, 2, 2, 2, 2]
+    second = history.calls(Criteria(limit=5, after=first.next))
+    assert [one.call_id for one in second.calls] == long[-5:-10:-1]
+    assert len(summed) <= 14
+    history.close()
+    root.close()
+
+
+def test_live_calls_that_began_earlier_cost_a_page_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = Root(tmp_path)
+    ending = [f"ending-{n:03d}" for n in range(600)]
+    root.write(0, [packet for n, one in enumerate(ending) for packet in call(one, at(0, n), 1)])
+    pool = open_pool(tmp_path, 64, tmp_path)
+    intake = Intake(pool, 0, 1_000_000, 0, media=True, trust_time=True)
+    for n, packet in enumerate([*(invite(one, at(0, 5000 + n), "BYE") for n, one in enumerate(ending)),
+                                invite("new", at(0, 9000)), media("unannounced", at(0, 9500))]):  # fmt: skip
+        intake.put(
+            packet.kind, packet.src.family, packet.src.packed, packet.src.port, packet.dst.packed, packet.dst.port,
+            packet.time_us, packet.client_id, packet.call_id.encode(), packet.leg, packet.payload, packet.time_us + n,
+        )  # fmt: skip
+    summed = counted(monkeypatch)
+    history = History.open(tmp_path)
+    first = history.calls(Criteria(limit=5))
+    assert [one.call_id for one in first.calls] == ["new", *ending[:-5:-1]]
+    assert [one.sip_messages for one in first.calls] == [1, 2, 2, 2, 2]
+    assert [one.first_us for one in first.calls[1:]] == [at(0, 599 - n) for n in range(4)]
+    assert len(summed) <= 7
+    assert [one.call_id for one in history.calls(Criteria(limit=3, user="alice")).calls] == ["new", *ending[:-3:-1]]
+    history.close()
     root.close()

@@ -5,13 +5,13 @@ import threading
 from pathlib import Path
 from typing import NamedTuple
 
-from sipflow._fast import Pool
+from sipflow._fast import Pool, arena_messages
 from sipflow.errors import StorageError
 from sipflow.query.parts import Listed, bounds
 from sipflow.query.window import Window
 from sipflow.storage.block import live_chunk
 from sipflow.storage.layout import POOL_DIRECTORY
-from sipflow.storage.record import live_messages
+from sipflow.storage.record import MessageFields, live_messages, message_of
 from sipflow.storage.store import pool_path
 from sipflow.wire.dialog import CallDigest, digest_of
 from sipflow.wire.packet import Chunk, Message
@@ -20,11 +20,42 @@ from sipflow.wire.sip import parse_head
 ALWAYS = Window()
 
 
-class Spoken(NamedTuple):
-    """What was said in the live calls at one moment: a digest of each, and its messages with their chunks."""
+class Span(NamedTuple):
+    """When the SIP of a call was filed, first and last; microseconds."""
 
-    digests: dict[str, CallDigest]
-    messages: dict[str, list[tuple[int, Message]]]
+    first_us: int
+    last_us: int
+
+
+class Spoken:
+    """What was said in the live calls at one moment; messages are read when they are asked for, one by one call."""
+
+    def __init__(self) -> None:
+        """Begin with nothing; `LivePool.spoken` fills it."""
+        self._said: dict[str, list[tuple[int, MessageFields]]] = {}
+        self.spans: dict[str, Span] = {}
+
+    def add(self, chunk: int, said: list[MessageFields]) -> None:
+        """Take in the messages of one chunk."""
+        for fields in said:
+            call_id, time_us, arrival_us = fields[:3]
+            filed_us = arrival_us if fields[10] else time_us
+            known = self.spans.get(call_id)
+            if known is None:
+                self._said[call_id] = [(chunk, fields)]
+                self.spans[call_id] = Span(filed_us, filed_us)
+            else:
+                self._said[call_id].append((chunk, fields))
+                if not known.first_us <= filed_us <= known.last_us:
+                    self.spans[call_id] = Span(min(known.first_us, filed_us), max(known.last_us, filed_us))
+
+    def messages(self, call_id: str) -> list[tuple[int, Message]]:
+        """Give the messages of a call, each with the id of its chunk."""
+        return [(chunk, message_of(fields)) for chunk, fields in self._said.get(call_id, ())]
+
+    def digest(self, call_id: str) -> CallDigest:
+        """Sum up what was said in a live call."""
+        return list_live([message for _, message in self.messages(call_id)])[call_id]
 
 
 class LivePool:
@@ -91,10 +122,10 @@ class LivePool:
 
     def spoken(self) -> Spoken:
         """Give the SIP of all live calls."""
-        messages: dict[str, list[tuple[int, Message]]] = {}
-        for chunk, message in self.messages(None, ALWAYS):
-            messages.setdefault(message.call_id, []).append((chunk, message))
-        return Spoken(list_live([message for some in messages.values() for _, message in some]), messages)
+        spoken = Spoken()
+        for _, chunk_id, count, octets in self._copies(b"", sip=True, streams=False):
+            spoken.add(chunk_id, arena_messages(octets, count))
+        return spoken
 
     def chunks(self, call_id: str, window: Window) -> list[tuple[int, Chunk]]:
         """Give the live media of a call, each chunk with its id."""

@@ -18,6 +18,9 @@ from sipflow.wire.dialog import CallDigest
 from sipflow.wire.packet import Chunk, Message
 
 _DIGEST = ", ".join(CallDigest.__struct_fields__)
+# Always so many marks, so that the statement is prepared once; those left over are NULL.
+NAMED_AT_ONCE = 256
+_BEGAN = f"SELECT call_id, first_us FROM call_meta WHERE call_id IN ({', '.join('?' * NAMED_AT_ONCE)})"
 _CACHE_KIB = 512  # many parts are open at once, and the kernel keeps their pages too
 # What the pool may still hold of a call when its chunk is committed lies within this of the call's latest packet.
 _LATEST_US = 600 * SECOND_US
@@ -143,6 +146,11 @@ class OpenPart:
             except (DamagedBlock, NewerFormat):
                 continue  # whoever reads the block says so
         return found
+
+    def began(self, call_ids: Sequence[str]) -> list[tuple[str, int]]:
+        """Tell which of the calls are in this part, and since when; at most NAMED_AT_ONCE at a time."""
+        marks = [*call_ids, *[None] * (NAMED_AT_ONCE - len(call_ids))]
+        return self._rows(_BEGAN, marks)
 
     def knows(self, call_id: str) -> bool:
         """Tell whether anything of a call is in this part."""

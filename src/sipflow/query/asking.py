@@ -1,0 +1,98 @@
+"""One question under way: the parts it reads, what it finds in them and in the pool, and what it could not read."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from sipflow.errors import StorageError
+from sipflow.query.answer import CallSummary, Fault
+from sipflow.query.live import ALWAYS, LivePool, list_live, media_of
+from sipflow.query.parts import Listed, OpenPart
+from sipflow.query.shelf import Reading
+from sipflow.storage.catalog import Catalog, Part, found_part
+from sipflow.storage.layout import find_buckets
+from sipflow.wire.dialog import CallDigest
+from sipflow.wire.packet import Message
+
+T = TypeVar("T")
+
+
+class Asking:
+    """The places of a history, asked for one answer; `faults` name those that could not be read. One thread."""
+
+    def __init__(self, root: Path, catalog: Catalog | None, reading: Reading, live: LivePool) -> None:
+        """Borrow a catalog (None: the root has none) and parts for as long as the question lasts."""
+        self._root = root
+        self._catalog = catalog
+        self.reading = reading
+        self.live = live
+        self.faults: list[Fault] = []
+
+    def parts_with(self, call_id: str) -> list[Part]:
+        """List the parts that may hold a call."""
+        return self._walk() if self._catalog is None else self._catalog.parts_with(call_id)
+
+    def parts(self) -> list[Part]:
+        """List all parts."""
+        return self._walk() if self._catalog is None else self._catalog.parts()
+
+    def _walk(self) -> list[Part]:
+        """Find the buckets of a root without a catalog, as when one was copied here."""
+        return [found_part(self._root, path) for path in find_buckets(self._root)]
+
+    def each(self, parts: list[Part], ask: Callable[[OpenPart], T]) -> list[T]:
+        """Ask each part; raises StorageError when none of them can be read."""
+        answers = []
+        failed = []
+        for part in parts:
+            try:
+                answers.append(self.reading.ask(part, ask))
+            except StorageError as error:
+                failed.append(Fault(part.path, str(error)))
+        if failed and not answers:
+            raise StorageError("read", self._root, "; ".join(fault.what for fault in failed))
+        self.faults += failed
+        return answers
+
+    def whole_call(self, call_id: str, live_messages: list[tuple[int, Message]]) -> Listed | None:
+        """Put together what is known of a call, in whatever places."""
+        # A chunk may be committed between the two looks and then be counted twice: its packets are told apart by chunk.
+        live_chunks = self.live.chunks(call_id, ALWAYS)
+        merged: Listed | None = None
+        committed: set[int] = set()
+        for listed, chunks in self.each(self.parts_with(call_id), lambda part: _call_in(part, call_id)):
+            committed |= chunks
+            merged = merge(merged, listed)
+        fresh = list_live([message for chunk, message in live_messages if chunk not in committed])
+        for digest in fresh.values():
+            merged = merge(merged, Listed(digest, 0, frozenset()))
+        return merge(merged, media_of([chunk for chunk_id, chunk in live_chunks if chunk_id not in committed]))
+
+
+def _call_in(part: OpenPart, call_id: str) -> tuple[Listed | None, set[int]]:
+    return part.call(call_id), set() if part.sealed else part.chunk_ids(call_id)
+
+
+def merge(a: Listed | None, b: Listed | None) -> Listed | None:
+    """Put together what two places know of one call."""
+    if a is None or b is None:
+        return a or b
+    digest = CallDigest(*(getattr(a.digest, name) for name in CallDigest.__struct_fields__))
+    digest.merge(b.digest)
+    return Listed(digest, a.rtp_packets + b.rtp_packets, a.streams | b.streams)
+
+
+def summary(listed: Listed) -> CallSummary:
+    """Write a call as one line."""
+    return line_of(listed.digest, listed.rtp_packets, len(listed.streams))
+
+
+def line_of(d: CallDigest, rtp_packets: int, rtp_streams: int) -> CallSummary:
+    """Write a call as one line, of a digest and the counts of its media."""
+    return CallSummary(
+        call_id=d.call_id, first_us=d.first_us, last_us=d.last_us, invite_us=d.invite_us, ring_us=d.ring_us,
+        answer_us=d.answer_us, end_us=d.end_us, method=d.method, from_user=d.from_user, to_user=d.to_user,
+        from_uri=d.from_uri, to_uri=d.to_uri, user_agent=d.user_agent, src=d.src, dst=d.dst, status=d.status,
+        reason=d.reason, state=d.state, sip_messages=d.sip_messages, rtp_packets=rtp_packets,
+        rtp_streams=rtp_streams,
+    )  # fmt: skip
