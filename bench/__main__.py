@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import bucket, flatness, ingest, message, packet, query, results, wav
+from bench import bucket, flatness, ingest, load, message, packet, query, results, wav
 from bench.figures import Findings, Scale
 
 BENCHES: dict[str, Callable[[Scale], Findings]] = {
@@ -25,6 +25,7 @@ BENCHES: dict[str, Callable[[Scale], Findings]] = {
     "message": message.measure,
     "packet": packet.measure,
     "bucket": bucket.measure,
+    "load": load.measure,
     "wav": wav.measure,
 }
 
@@ -51,7 +52,7 @@ def main() -> int:
 
 def _measure(name: str, scale: Scale, known: results.Results) -> None:
     print(f"{name} ...", file=sys.stderr, flush=True)
-    load, start = os.getloadavg()[0], time.monotonic()
+    load_before, start = os.getloadavg()[0], time.monotonic()
     known.failed.pop(name, None)
     try:
         findings = BENCHES[name](scale)
@@ -60,7 +61,7 @@ def _measure(name: str, scale: Scale, known: results.Results) -> None:
         known.failed[name] = f"{type(error).__name__}: {error}"
         return
     seconds = time.monotonic() - start
-    found = results.measured(findings, quick=scale.quick, runs=scale.runs, seconds=seconds, load_before=load)
+    found = results.measured(findings, quick=scale.quick, runs=scale.runs, seconds=seconds, load_before=load_before)
     known.benches = {one: known.benches.get(one, found) if one != name else found for one in BENCHES
                      if one == name or one in known.benches}  # fmt: skip
     print(results.printed(name, found), flush=True)

@@ -15,7 +15,7 @@ from bench.figures import Row, percentile
 from bench.query import Client
 
 _THREADS = 8
-_LISTED = 200
+_LISTED = 50
 _LIST_SECONDS = 1.0
 _EARLIER_PAGES = 15
 

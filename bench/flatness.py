@@ -11,7 +11,7 @@ from pathlib import Path
 from bench.archive import multiply_media
 from bench.figures import Cell, Column, Findings, Line, Row, Scale, Spread, spread_rows, written
 from bench.ingest import THREADS, Scenario, served
-from bench.load import Load
+from bench.sending import Load
 
 from sipflow.storage.layout import DATABASE
 

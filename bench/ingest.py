@@ -21,8 +21,8 @@ from typing import NamedTuple
 from bench import bare, disk
 from bench.asking import Asking
 from bench.figures import Cell, Column, Findings, Line, Row, Scale, spread_rows, table, written
-from bench.load import Load
 from bench.running import Running
+from bench.sending import Load
 from bench.watch import Watch
 
 from sipflow.load.report import Report
@@ -80,9 +80,9 @@ class Scenario(NamedTuple):
 SCENARIOS = (
     Scenario("batch", "G.711 in batches, 10,000 calls", Load(10_000, 1_000_000)),
     Scenario("single", "a packet a datagram, 10,000 calls", Load(10_000, 500_000, ("--single",))),
-    Scenario("sip", "SIP alone, distinct dialogs", Load(10_000, 200_000, ("--sip-only",))),
-    # Calls of six seconds: one packet in fifty is SIP.
-    Scenario("mixed", "2 % SIP, 50 questions a second", Load(10_000, 800_000, ("--talk", "6")), 50),
+    Scenario("sip", "SIP alone, distinct dialogs", Load(20_000, 200_000, ("--talk", "4", "--sip-only"))),
+    # Calls of seven seconds: one packet in fifty is SIP.
+    Scenario("mixed", "2 % SIP, 50 questions a second", Load(16_000, 800_000, ("--talk", "7")), 50),
 )
 
 

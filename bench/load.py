@@ -1,33 +1,67 @@
-"""The load: sipflow-load in a process of its own, told what to send and how fast."""
+"""What sipflow-load itself costs: it sends to the bare loop, which receives and throws away.
 
-import subprocess
-import sys
-from typing import NamedTuple
+The sender's cost is what a recorder on the same machine has to live with; the loop's is the least a receiver can spend.
+"""
 
-import msgspec
+from bench import bare
+from bench.figures import Column, Findings, Line, Row, Scale, spread_rows, written
+from bench.sending import Load
 
 from sipflow.load.report import Report
 
+LOADS = {
+    "batch": Load(10_000, 1_000_000),
+    "batch, 20,000 calls": Load(20_000, 1_500_000),
+    "offload": Load(10_000, 1_000_000, ("--offload",)),
+    "single": Load(10_000, 500_000, ("--single",)),
+    "sip": Load(20_000, 250_000, ("--talk", "4", "--sip-only")),
+    "mixed": Load(16_000, 800_000, ("--talk", "7")),
+}
+_QUICK = ("batch", "single", "sip")
 
-class Load(NamedTuple):
-    """What is sent: calls side by side, packets per second, and more options of sipflow-load."""
-
-    calls: int
-    rate: int
-    options: tuple[str, ...] = ()
-
-    def send(self, port: int, seconds: float) -> Report:
-        """Send to a port of this machine. Raises CalledProcessError."""
-        command = [
-            sys.executable, "-c", "from sipflow.load.cli import main; main()", "--json",
-            "--to", f"127.0.0.1:{port}", "--calls", str(self.calls), "--rate", str(self.rate),
-            "--duration", str(seconds), "--scenario", "answered", *self.options,
-        ]  # fmt: skip
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
-        return msgspec.json.decode(done.stdout, type=_Outcome).sent
+COLUMNS = [
+    Column("load", "load"),
+    Column("asked", "asked", ","),
+    Column("rate", "sent/s", ",.0f"),
+    Column("sip_percent", "SIP %", ".1f"),
+    Column("sender_us", "us/packet", ".3f"),
+    Column("sender_datagram_us", "us/datagram", ".3f"),
+    Column("planning_us", "plan us", ".3f"),
+    Column("late_ticks", "late", ","),
+    Column("unsent", "unsent", ","),
+    Column("receiver_us", "receive us/datagram", ".3f"),
+    Column("kernel_drops", "kernel", ","),
+]
 
 
-class _Outcome(msgspec.Struct):
-    """What of sipflow-load's answer is of interest."""
+def measure(scale: Scale) -> Findings:
+    """Send every load."""
+    seconds = 2.0 if scale.quick else 4.0
+    names = _QUICK if scale.quick else LOADS
+    rows = [spread_rows([_run(name, seconds) for _ in range(scale.runs)]) for name in names]
+    line = Line(f"`sipflow-load`, processor time a packet [us]: {', '.join(names)}",
+                ", ".join(written(row["sender_us"], ".2f") for row in rows))  # fmt: skip
+    return Findings(f"{seconds:g} s each", COLUMNS, rows, {"seconds": seconds}, [line])
 
-    sent: Report
+
+def _run(name: str, seconds: float) -> Row:
+    load = LOADS[name]
+    reports: list[Report] = []
+    taken = bare.under(lambda port: reports.append(load.send(port, seconds)))
+    (report,) = reports
+    return {
+        "load": name,
+        "asked": load.rate,
+        "rate": report.rate,
+        "records": report.records,
+        "datagrams": report.datagrams,
+        "sip_percent": 100 * report.sip / max(1, report.records),
+        "sender_us": report.cost_us,
+        "sender_datagram_us": 1e6 * report.cpu_s / max(1, report.datagrams),
+        "planning_us": 1e6 * report.planning_s / max(1, report.records),
+        "late_ticks": report.late_ticks,
+        "unsent": report.unsent,
+        "receiver_us": 1e6 * taken.cpu_s / max(1, taken.datagrams),
+        "received": taken.datagrams,
+        "kernel_drops": taken.drops,
+    }

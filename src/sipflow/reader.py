@@ -1,5 +1,6 @@
 """The reader: answers over HTTP, and only ever reads. Started by the recorder, which restarts it when it dies."""
 
+import heapq
 import logging
 import os
 import socket
@@ -19,12 +20,17 @@ from sipflow.query.history import History
 from sipflow.query.live import LivePool
 from sipflow.server_log import set_up_log
 from sipflow.web.app import build
-from sipflow.web.status import RecorderNote, RecorderSnapshot
+from sipflow.web.status import Client, RecorderNote, RecorderSnapshot, Source
+from sipflow.wire.endpoint import from_packed
 
 LOG = logging.getLogger("sipflow.reader")
 
 _REJECTIONS = ("truncated", "bad_magic", "bad_version", "bad_kind", "bad_family", "bad_metadata", "bad_call_id",
                "bad_batch", "foreign_source")  # fmt: skip
+
+
+# Senders named in /metrics, the busiest ones: a forged source address must not make the page grow without bound.
+_SENDERS_TOLD = 100
 
 
 class PoolStatus:
@@ -45,7 +51,9 @@ class PoolStatus:
         """Read counters and state. Raises StorageError."""
         with self._lock:
             pool = self._pool()
+            pool_packets = pool.pending()
             ledger, refused = pool.ledger()
+            sources, clients = pool.sources(), pool.clients()
             try:
                 note = msgspec.json.decode(pool.read_note(), type=RecorderNote)
             except msgspec.MsgspecError:
@@ -70,6 +78,12 @@ class PoolStatus:
                 "flushes": note.flushes,
                 "flush_errors": note.flush_errors,
                 "damaged_chunks": note.damaged_chunks,
+                "damaged_packets": note.damaged_packets,
+                "known_packets": note.known_packets,
+                "replayed": note.replayed,
+                "frames": ledger["frames"],
+                "refused_datagrams": ledger["refused_datagrams"],
+                "pool_packets": pool_packets,
             },
             rejected={reason: refused[reason] for reason in _REJECTIONS},
             dropped={reason: count for reason, count in refused.items() if reason not in _REJECTIONS},
@@ -79,6 +93,11 @@ class PoolStatus:
             open_buckets=note.open_buckets,
             disk_free=note.disk_free,
             disk_total=note.disk_total,
+            sources=[
+                Source(from_packed(ip, 0).ip, *counts)
+                for ip, *counts in heapq.nlargest(_SENDERS_TOLD, sources, key=lambda one: one[1])
+            ],
+            clients=[Client(*one) for one in heapq.nlargest(_SENDERS_TOLD, clients, key=lambda one: one[1])],
         )
 
     def received(self, client_id: int) -> int:

@@ -12,13 +12,13 @@ from types import FrameType
 
 import msgspec
 
-from sipflow._fast import LEDGERS, Intake, Receiver, receive_buffer
+from sipflow._fast import LEDGERS, Intake, Receiver, heap_stay_small, receive_buffer
 from sipflow.clock import SECOND_US, now_us
 from sipflow.config import Address, Settings
 from sipflow.errors import ConfigError
 from sipflow.orders import ReaderOrders
 from sipflow.storage.layout import Subdirs
-from sipflow.storage.store import MIB, RootLock, Store, close_pool, open_pool, sweep_orphans
+from sipflow.storage.store import MIB, RootLock, Store, close_pool, empty_pool_in_memory, open_pool, sweep_orphans
 from sipflow.thread import NamedThread
 from sipflow.version import __version__
 from sipflow.web.status import OpenBucket, PoolState, RecorderNote
@@ -82,13 +82,16 @@ class Recorder:
             undo.callback(self._http.close)
             self._set_buffers(sockets)
             sweep_orphans()
+            on_disk = settings.durability == "disk"
+            if on_disk:
+                empty_pool_in_memory(settings.root, Subdirs(settings.subdirs))
             self._store = Store(
                 settings.root,
                 open_pool(settings.root, settings.pool_mb, settings.pool_dir, on_disk=settings.durability == "disk"),
                 Subdirs(settings.subdirs),
                 encoders=settings.encoders,
                 grace_us=settings.flush_interval_secs * SECOND_US,
-                sync_ms=settings.sync_ms if settings.durability == "disk" else None,
+                sync_ms=settings.sync_ms if on_disk else None,
             )
             replayed = self._store.start()
             if replayed:
@@ -234,6 +237,9 @@ class Recorder:
             flushes=done.commits,
             flush_errors=done.failures,
             damaged_chunks=done.damaged_chunks,
+            damaged_packets=done.damaged_packets,
+            known_packets=done.known_packets,
+            replayed=self._store.replayed,
             pool=PoolState(streams + sip, free_streams + free_sip, self._store.pool.queued()),
             faults=faults,
             open_buckets=[
@@ -292,6 +298,7 @@ def _name(sock: socket.socket) -> str:
 
 def record(settings: Settings) -> None:
     """Run a recorder until SIGTERM or SIGINT. Raises SipflowError when it cannot start."""
+    heap_stay_small()
     recorder = Recorder(settings)
 
     def stop(_signal: int, _frame: FrameType | None) -> None:

@@ -6,11 +6,13 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 
 from sipflow._fast import SENDER_BUDGET, Sender
 from sipflow.errors import ConfigError
 from sipflow.load.bank import VoiceBank
+from sipflow.load.batch import SENT_CALL
 from sipflow.load.call import Call
 from sipflow.load.play import CLIENT_ID, Sending, destination, play
 from sipflow.load.samples import SAMPLES_SPAN_US, sample_calls
@@ -223,8 +225,14 @@ def test_the_sender_refuses_what_it_cannot_send() -> None:
             Sender(sock.fileno(), 0, speed=-1)
         with pytest.raises(ValueError, match="budget: found 10; allowed: 64"):
             Sender(sock.fileno(), 0, speed=1, budget=10)
-        sender = Sender(sock.fileno(), 1000, speed=0)
-        with pytest.raises(ValueError, match="time: found 999; allowed: 1000 or later"):
-            sender.add_frame(999, b"frame")
-        with pytest.raises(ValueError, match="allowed: up to 65498"):
-            sender.add_frame(1000, bytes(65_500))
+        sender = Sender(sock.fileno(), START, speed=0)
+        planned = np.zeros(1, SENT_CALL)
+        planned["start_us"] = START - 1
+        with pytest.raises(ValueError, match=f"time: found {START - 1}; allowed: {START} or later"):
+            sender.add_calls(planned.view("u1"))
+        planned["start_us"] = START
+        with pytest.raises(ValueError, match="mould: found number 0; allowed: below 0"):
+            sender.add_calls(planned.view("u1"))
+        with pytest.raises(ValueError, match="found 39 octets of records of 32"):
+            sender.add_calls(bytes(39))
+        assert sender.left == 0

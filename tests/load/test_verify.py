@@ -19,7 +19,8 @@ from sipflow.load import cli
 from sipflow.load.bank import LAWS, VoiceBank
 from sipflow.load.call import Call
 from sipflow.load.samples import sample_calls
-from sipflow.load.scenario import Scenario
+from sipflow.load.scenario import USUAL, Scenario
+from sipflow.load.schedule import Schedule
 from sipflow.load.verify import Verdict, Verifier
 from sipflow.wire.packet import Kind, Packet
 
@@ -32,6 +33,7 @@ class Keeper:
     def __init__(self) -> None:
         self.packets: list[Packet] = []
         self.asked: list[str] = []
+        self.metrics = [""]  # what /metrics says, one after the other; the last one stays
         keeper = self
 
         class Answer(BaseHTTPRequestHandler):
@@ -65,6 +67,9 @@ class Keeper:
 
     def answer(self, path: str) -> tuple[int, str, bytes]:
         url = urlsplit(path)
+        if url.path == "/metrics":
+            text = self.metrics.pop(0) if len(self.metrics) > 1 else self.metrics[0]
+            return 200, "text/plain", text.encode()
         query = {name: values[-1] for name, values in parse_qs(url.query).items()}
         own = [p for p in self.packets if p.call_id == query["callid"]]
         if url.path == "/flow":
@@ -241,6 +246,44 @@ def test_a_slow_recorder_is_given_time(keeper: Keeper) -> None:
     assert 0.5 < verdict.settled_s < 10
 
 
+def metrics(stored: int, pool_full: int = 0) -> str:
+    return (
+        f'sipflow_items_recorded_total{{component="sipflow"}} {stored}\n'
+        f'sipflow_kernel_drops_total{{component="sipflow"}} 2\n'
+        f'sipflow_dropped_total{{component="sipflow",reason="pool_full_rtp"}} {pool_full}\n'
+    )
+
+
+def test_totals_count_what_was_stored_and_lost_since_the_run_began(keeper: Keeper) -> None:
+    verifier = Verifier(keeper.url)
+    try:
+        keeper.metrics = [metrics(500)]
+        before = verifier.ledger()
+        keeper.metrics = [metrics(900), metrics(1500)]
+        totals = verifier.totals(before, 1000, 10.0)
+        assert (totals.sent, totals.stored, totals.lost, totals.right) == (1000, 1000, {}, True)
+        assert not verifier.totals(before, 1001, 0.0).right
+        assert not verifier.totals(before, 999, 0.0).right
+        keeper.metrics = [metrics(1500, pool_full=7)]
+        lossy = verifier.totals(before, 1000, 0.0)
+        assert (lossy.lost, lossy.right) == ({"dropped: pool_full_rtp": 7}, False)
+        keeper.metrics = ["something else"]
+        with pytest.raises(ServerUnreachable, match="not the metrics of a sipflow server"):
+            verifier.ledger()
+    finally:
+        verifier.close()
+
+
+def test_a_sample_is_some_of_the_calls_and_the_same_every_time() -> None:
+    plan = Schedule(3, USUAL, START, 20_000_000, 4_000_000, lines=20)
+    every = list(plan.calls())
+    some = plan.sample(10)
+    assert some == plan.sample(10)
+    assert len(set(some)) == 10
+    assert set(some) <= set(every)
+    assert plan.sample(10_000) == every
+
+
 def test_an_absent_server_is_named() -> None:
     verifier = Verifier("http://127.0.0.1:9")
     with pytest.raises(ServerUnreachable, match=r"http://127\.0\.0\.1:9/flow: "):
@@ -265,6 +308,8 @@ def test_the_command_says_what_it_cannot_do() -> None:
     assert run(cli.main, ["--to", "nowhere"]).exit_code == 2
     both = run(cli.main, ["--to", "127.0.0.1:9", "--calls", "1", "--cps", "1"])
     assert (both.exit_code, "found both" in both.output) == (2, True)
+    alone = run(cli.main, ["--to", "127.0.0.1:9", "--sample", "5"])
+    assert (alone.exit_code, "without --verify" in alone.output) == (2, True)
     wrong = run(cli.main, ["--to", "127.0.0.1:9", "--scenario", "bussy"])
     assert (wrong.exit_code, "bussy" in wrong.output) == (2, True)
 

@@ -374,6 +374,10 @@ cdef extern from "receiver.h" nogil:
     int sf_receive_buffer(int fd, int octets)
 
 
+cdef extern from "heap.h" nogil:
+    void sf_heap_stay_small()
+
+
 # ---- media ----
 
 cdef extern from "mix.h" nogil:
@@ -383,36 +387,75 @@ cdef extern from "mix.h" nogil:
                   size_t stride)
 
 
-# ---- load: talker.h, sender.h ----
+# ---- load: talker.h, mould.h, sender.h ----
 
 cdef extern from "talker.h" nogil:
     enum:
         SF_TALKER_HEAD
+        SF_TALKER_RTP
+        SF_TALKER_ROOM
         SF_TALKER_TAIL
+        SF_TALKER_WINDOW
     struct sf_step:
         uint8_t flags
+    struct sf_voice:
+        const uint8_t *audio
+        const uint8_t *activity
+        uint32_t loop
     struct sf_talker:
         const uint8_t *audio
+        const uint8_t *activity
         const sf_step *steps
-        uint64_t start_us
         uint64_t capture_us
         uint32_t count
         uint32_t at
         uint32_t loop
-        uint32_t position
+        uint32_t place
         uint32_t ssrc
         uint32_t timestamp
-        uint32_t interval_us
         uint16_t sequence
         uint16_t samples
-        uint8_t payload_type
+        uint8_t type
         uint8_t event_type
         uint8_t head_octets
         uint8_t time_at
-        uint8_t head[124]
-    size_t sf_talker_size(const sf_talker *talker)
+        uint8_t head[128]
+    uint8_t *sf_store_be32(uint8_t *p, uint32_t v)
     uint8_t *sf_talker_write(sf_talker *talker, uint8_t *dst)
     uint64_t sf_talker_time(const sf_talker *talker)
+
+
+cdef extern from "mould.h" nogil:
+    struct sf_field:
+        uint64_t low
+    struct sf_patch:
+        uint16_t at
+    struct sf_saying:
+        uint32_t n
+    struct sf_role:
+        uint32_t n
+    struct sf_mould:
+        const uint8_t *octets
+        const sf_field *fields
+        const sf_patch *patches
+        const sf_saying *sayings
+        const sf_role *roles
+        const sf_voice *voices
+        size_t octets_n
+        size_t fields_n
+        size_t patches_n
+        size_t sayings_n
+        size_t roles_n
+        size_t voices_n
+        uint32_t speakers
+        uint32_t time_at
+    struct sf_call:
+        uint64_t key
+        uint64_t start_us
+        uint64_t span_us
+    const char *sf_mould_fault(const sf_mould *mould)
+    uint8_t *sf_mould_write(const sf_mould *mould, const sf_call *call, size_t i, uint8_t *dst)
+    c_bool sf_mould_cast(const sf_mould *mould, const sf_call *call, size_t i, sf_talker *out)
 
 
 cdef extern from "sender.h" nogil:
@@ -422,9 +465,11 @@ cdef extern from "sender.h" nogil:
         int fd
         c_bool single
         c_bool offload
+        c_bool sip_only
         uint32_t budget
         uint32_t tick_us
         double speed
+        uint64_t origin_us
     struct sf_sent:
         uint64_t sip
         uint64_t rtp
@@ -438,12 +483,17 @@ cdef extern from "sender.h" nogil:
         uint64_t cpu_ns
         uint64_t wall_ns
         int last_errno
+    struct sf_planned:
+        sf_call call
+        uint32_t mould
     struct sf_sender:
         pass
     sf_sender *sf_sender_new(const sf_sender_settings *settings)
     sf_sender *sf_sender_free(sf_sender *sender)
     c_bool sf_sender_add_talker(sf_sender *sender, const sf_talker *talker)
-    c_bool sf_sender_add_frame(sf_sender *sender, uint64_t due_us, sf_slice frame)
+    c_bool sf_sender_add_mould(sf_sender *sender, const sf_mould *mould)
+    c_bool sf_sender_add_call(sf_sender *sender, const sf_planned *planned)
+    size_t sf_sender_moulds(const sf_sender *sender)
     c_bool sf_sender_run(sf_sender *sender, uint64_t until_us)
     size_t sf_sender_left(const sf_sender *sender)
     const sf_sent *sf_sender_sent(const sf_sender *sender)

@@ -310,6 +310,9 @@ class IndexWriter:
     @property
     def media_rows(self) -> int: ...
 
+def heap_stay_small() -> None:
+    """Have freed memory given back to the kernel at once (heap.h); for the recorder, once at its start."""
+
 # ---- media ----
 
 def mix_g711(rows: NDArray[np.uint8], data: bytes, start: int, out: NDArray[np.int16], channel: int) -> int:
@@ -326,15 +329,24 @@ SENDER_BUDGET: int
 
 _Octets: TypeAlias = bytes | bytearray | memoryview | NDArray[Any]
 
+class Voices:
+    """Loops of G.711 speech by number; borrows the octets for as long as it lives."""
+
+    def __init__(self, octets: _Octets, activity: _Octets, places: Sequence[tuple[int, int, int]]) -> None:
+        """Set up voices by `places`: where in `octets` a loop begins, its length, where in `activity` its flags begin.
+
+        TALKER_TAIL more samples follow each loop; `activity` holds an octet per 10 ms, not 0 where the voice speaks.
+        Raises ValueError naming what does not fit.
+        """
+
 class Talker:
-    """One RTP stream to be spoken; borrows the octets of the bank and of the steps for as long as it lives."""
+    """One RTP stream to be spoken; borrows its voices and the octets of its steps for as long as it lives."""
 
     def __init__(
         self,
         head: bytes,
-        bank: _Octets,
-        start: int,
-        loop: int,
+        voices: Voices,
+        voice: int,
         position: int,
         *,
         capture_us: int,
@@ -345,15 +357,38 @@ class Talker:
         samples: int,
         payload_type: int,
         event_type: int = 101,
+        suppressed: bool = False,
         steps: _Octets | None = None,
     ) -> None:
-        """Set up `count` packets of `samples` octets each.
+        """Set up `count` intervals of `samples` octets each, or as many steps.
 
-        `head` is a frame with an empty payload, `bank[start:]` holds a G.711 loop of `loop` octets and TALKER_TAIL
-        more, `steps` one record of 16 octets per packet (talker.h). Raises ValueError naming what does not fit.
+        `head` is a frame with an empty payload, `position` where in the loop of `voice` the first packet begins. A
+        `suppressed` talker leaves out the intervals in which its voice is silent. `steps` has one record of 16 octets
+        per packet (talker.h). Raises ValueError naming what does not fit.
         """
     def packets(self) -> list[tuple[int, bytes]]:
         """Give every packet of the stream: capture time [us since the epoch] and the RTP packet."""
+
+class Mould:
+    """A call with holes, from which calls are stamped (mould.h); borrows everything it is made of."""
+
+    def __init__(
+        self,
+        voices: Voices,
+        speakers: int,
+        time_at: int,
+        *,
+        octets: _Octets,
+        fields: _Octets,
+        patches: _Octets,
+        sayings: _Octets,
+        roles: _Octets,
+    ) -> None:
+        """Set up a mould of arrays of the structs in mould.h. Raises ValueError naming what leaves its array."""
+    def frames(self, key: int, start_us: int, span_us: int) -> list[bytes]:
+        """Write the SIP messages of a call as frames."""
+    def streams(self, key: int, start_us: int, span_us: int) -> list[list[tuple[int, bytes]]]:
+        """Give, for each stream of the mould, its packets in a call, as Talker.packets does."""
 
 class Sent(TypedDict):
     """What a sender did so far (sender.h)."""
@@ -372,7 +407,7 @@ class Sent(TypedDict):
     last_errno: int
 
 class Sender:
-    """Sends talkers and frames at their times through a connected UDP socket; one thread at a time."""
+    """Sends calls and talkers at their times through a connected UDP socket; one thread at a time."""
 
     def __init__(
         self,
@@ -382,22 +417,29 @@ class Sender:
         speed: float,
         single: bool = False,
         offload: bool = False,
+        sip_only: bool = False,
         budget: int = ...,
         tick_us: int = 1000,
     ) -> None:
         """Begin a clock that stands at `origin_us` (capture time) when run is first called; speed 0 is unpaced.
 
         `offload` lets the kernel cut datagrams, where it can (UDP_SEGMENT); batches are then padded to `budget`.
+        `sip_only` leaves out the streams of calls.
         """
     def add_talker(self, talker: Talker) -> None:
         """Take over a copy of a talker. Raises ValueError when it begins before the origin."""
-    def add_frame(self, time_us: int, frame: bytes) -> None:
-        """Send `frame` once, when the clock stands at `time_us`. Raises ValueError for a time before the origin."""
+    def add_mould(self, mould: Mould) -> int:
+        """Keep a mould; gives the number by which calls name it."""
+    def add_calls(self, planned: _Octets) -> None:
+        """Send calls, an array of struct sf_planned (sender.h), in any order.
+
+        Raises ValueError, having taken none, for one that begins before the origin or names no mould.
+        """
     def run(self, until_us: int) -> None:
         """Send until the clock stands at `until_us`; releases the GIL."""
     @property
     def left(self) -> int:
-        """Tell how many streams and frames are not done."""
+        """Tell how many calls and streams are not done."""
     @property
     def sent(self) -> Sent:
         """Tell what was sent so far."""

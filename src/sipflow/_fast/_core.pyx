@@ -8,7 +8,7 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.errno cimport errno
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
 import array
@@ -974,6 +974,10 @@ cdef class IndexWriter:
         return sf_index_media_rows(self.opened())
 
 
+def heap_stay_small():
+    sf_heap_stay_small()
+
+
 # ---- media ----
 
 def mix_g711(const uint8_t[::1] rows not None, bytes data not None, int64_t start, int16_t[:, ::1] out not None,
@@ -993,73 +997,179 @@ def mix_g711(const uint8_t[::1] rows not None, bytes data not None, int64_t star
     return refused
 
 
-# ---- load: talkers and the sender ----
+# ---- load: talkers, moulds and the sender ----
 
 TALKER_TAIL = SF_TALKER_TAIL
 SENDER_BUDGET = SF_SENDER_BUDGET
 
 
+cdef class Voices:
+    cdef sf_voice *list
+    cdef size_t count
+    cdef const uint8_t[::1] octets
+    cdef const uint8_t[::1] activity
+
+    def __cinit__(self, const uint8_t[::1] octets, const uint8_t[::1] activity, places):
+        cdef size_t start, loop, windows, i
+        self.octets = octets
+        self.activity = activity
+        self.count = len(places)
+        self.list = <sf_voice *>calloc(max(1, self.count), sizeof(sf_voice))
+        if self.list == NULL:
+            raise MemoryError
+        for i in range(self.count):
+            start, loop, windows = places[i]
+            if loop == 0 or loop % SF_TALKER_WINDOW or loop > 0x7fffffff:
+                raise ValueError(f"voice {i}: found a loop of {loop}; allowed: multiples of {SF_TALKER_WINDOW}")
+            if start > <size_t>octets.shape[0] or <size_t>octets.shape[0] - start < loop + SF_TALKER_TAIL:
+                raise ValueError(f"voice {i}: found {loop} samples at {start} of {octets.shape[0]}; a tail must follow")
+            if windows > <size_t>activity.shape[0] or \
+                    <size_t>activity.shape[0] - windows < loop // SF_TALKER_WINDOW:
+                raise ValueError(f"voice {i}: activity at {windows} ends behind {activity.shape[0]}")
+            self.list[i].audio = &octets[start]
+            self.list[i].activity = &activity[windows]
+            self.list[i].loop = <uint32_t>loop
+
+    def __dealloc__(self):
+        free(self.list)
+
+
 cdef class Talker:
     cdef sf_talker state
-    cdef const uint8_t[::1] bank
+    cdef Voices voices
     cdef const uint8_t[::1] script
 
-    def __cinit__(self, bytes head, const uint8_t[::1] bank, size_t start, uint32_t loop, uint32_t position, *,
+    def __cinit__(self, bytes head, Voices voices not None, size_t voice, uint32_t position, *,
                   uint64_t capture_us, uint32_t count, uint32_t ssrc, uint32_t timestamp, uint16_t sequence,
-                  uint16_t samples, uint8_t payload_type, uint8_t event_type=101, const uint8_t[::1] steps=None):
+                  uint16_t samples, uint8_t payload_type, uint8_t event_type=101, bint suppressed=False,
+                  const uint8_t[::1] steps=None):
         # What follows the capture time in a frame of version 3: client id, metadata, payload length.
         cdef size_t length = len(head)
-        if length < 37 or length - 4 > SF_TALKER_HEAD:
-            raise ValueError(f"frame head: found {length} octets; allowed: 37 to {SF_TALKER_HEAD + 4}")
-        if loop == 0 or start > <size_t>bank.shape[0] or <size_t>bank.shape[0] - start < <size_t>loop + SF_TALKER_TAIL:
-            raise ValueError(f"audio: found {loop} samples at {start} of {bank.shape[0]}; a tail must follow them")
-        if samples == 0 or samples > SF_TALKER_TAIL:
-            raise ValueError(f"samples per packet: found {samples}; allowed: 1 to {SF_TALKER_TAIL}")
+        if length < 37 or length + SF_TALKER_RTP > SF_TALKER_HEAD:
+            raise ValueError(f"frame head: found {length} octets; allowed: 37 to {SF_TALKER_HEAD - SF_TALKER_RTP}")
+        if voice >= voices.count or position >= voices.list[voice].loop:
+            raise ValueError(f"voice: found number {voice}, position {position}; the bank has {voices.count}")
+        if samples == 0 or samples > SF_TALKER_TAIL or samples % SF_TALKER_WINDOW:
+            raise ValueError(f"samples per packet: found {samples}; allowed: 80 to {SF_TALKER_TAIL}, by 80")
         if steps is not None and <size_t>steps.shape[0] < <size_t>count * sizeof(sf_step):
             raise ValueError(f"steps: found {steps.shape[0]} octets for {count} packets of {sizeof(sf_step)} each")
         memset(&self.state, 0, sizeof(self.state))
-        self.bank = bank
+        self.voices = voices
         self.script = steps
-        self.state.audio = &bank[start]
+        self.state.audio = voices.list[voice].audio
+        if suppressed:
+            self.state.activity = voices.list[voice].activity
         if steps is not None and count > 0:
             self.state.steps = <const sf_step *>&steps[0]
         self.state.capture_us = capture_us
         self.state.count = count
-        self.state.loop = loop
-        self.state.position = position
+        self.state.loop = voices.list[voice].loop
+        self.state.place = position
         self.state.ssrc = ssrc
         self.state.timestamp = timestamp
-        self.state.interval_us = samples * 125
         self.state.sequence = sequence
         self.state.samples = samples
-        self.state.payload_type = payload_type
+        self.state.type = 0x80 | payload_type
         self.state.event_type = event_type
-        self.state.head_octets = <uint8_t>(length - 4)
+        self.state.head_octets = <uint8_t>(length + SF_TALKER_RTP)
         self.state.time_at = 17 if head[4] == 4 else 41
-        memcpy(self.state.head, PyBytes_AS_STRING(head), length - 4)
+        memcpy(self.state.head, PyBytes_AS_STRING(head), length)
+        cdef uint8_t *rtp = self.state.head + length
+        sf_store_be32(rtp - 4, <uint32_t>SF_TALKER_RTP + samples)
+        rtp[0] = 0x80
+        sf_store_be32(rtp + 8, ssrc)
 
     def packets(self):
         cdef sf_talker t = self.state
-        cdef uint8_t frame[1024]
-        cdef uint8_t *end
-        cdef uint64_t time_us
-        cdef size_t before = t.head_octets + 4
+        return packets_of(&t)
+
+
+cdef list packets_of(sf_talker *t):
+    cdef uint8_t frame[1024]
+    cdef uint8_t *end
+    cdef uint64_t time_us
+    cdef size_t before = t.head_octets - SF_TALKER_RTP
+    out = []
+    while t.at < t.count:
+        time_us = sf_talker_time(t)
+        end = sf_talker_write(t, frame)
+        out.append((time_us, PyBytes_FromStringAndSize(<char *>frame + before, end - frame - before)))
+    return out
+
+
+cdef class Mould:
+    cdef sf_mould it
+    cdef Voices voices
+    cdef const uint8_t[::1] octets
+    cdef const uint8_t[::1] fields
+    cdef const uint8_t[::1] patches
+    cdef const uint8_t[::1] sayings
+    cdef const uint8_t[::1] roles
+
+    def __cinit__(self, Voices voices not None, uint32_t speakers, uint32_t time_at, *, const uint8_t[::1] octets,
+                  const uint8_t[::1] fields, const uint8_t[::1] patches, const uint8_t[::1] sayings,
+                  const uint8_t[::1] roles):
+        cdef const char *fault
+        self.voices = voices
+        self.octets, self.fields, self.patches, self.sayings, self.roles = octets, fields, patches, sayings, roles
+        self.it.octets_n = octets.shape[0]
+        self.it.fields_n = counted(fields, sizeof(sf_field))
+        self.it.patches_n = counted(patches, sizeof(sf_patch))
+        self.it.sayings_n = counted(sayings, sizeof(sf_saying))
+        self.it.roles_n = counted(roles, sizeof(sf_role))
+        if self.it.octets_n:
+            self.it.octets = &octets[0]
+        if self.it.fields_n:
+            self.it.fields = <const sf_field *>&fields[0]
+        if self.it.patches_n:
+            self.it.patches = <const sf_patch *>&patches[0]
+        if self.it.sayings_n:
+            self.it.sayings = <const sf_saying *>&sayings[0]
+        if self.it.roles_n:
+            self.it.roles = <const sf_role *>&roles[0]
+        self.it.voices = voices.list
+        self.it.voices_n = voices.count
+        self.it.speakers = speakers
+        self.it.time_at = time_at
+        fault = sf_mould_fault(&self.it)
+        if fault != NULL:
+            raise ValueError(f"mould: {fault.decode()}")
+
+    def frames(self, uint64_t key, uint64_t start_us, uint64_t span_us):
+        cdef sf_call call = sf_call(key, start_us, span_us)
+        cdef size_t i
+        cdef bytes frame
         out = []
-        while t.at < t.count:
-            time_us = sf_talker_time(&t)
-            end = sf_talker_write(&t, frame)
-            out.append((time_us, PyBytes_FromStringAndSize(<char *>frame + before, end - frame - before)))
+        for i in range(self.it.sayings_n):
+            frame = PyBytes_FromStringAndSize(NULL, self.it.sayings[i].n)
+            sf_mould_write(&self.it, &call, i, <uint8_t *>PyBytes_AS_STRING(frame))
+            out.append(frame)
         return out
+
+    def streams(self, uint64_t key, uint64_t start_us, uint64_t span_us):
+        cdef sf_call call = sf_call(key, start_us, span_us)
+        cdef sf_talker talker
+        cdef size_t i
+        out = []
+        for i in range(self.it.roles_n):
+            out.append(packets_of(&talker) if sf_mould_cast(&self.it, &call, i, &talker) else [])
+        return out
+
+
+cdef size_t counted(const uint8_t[::1] octets, size_t size) except? 0:
+    if octets.shape[0] % size:
+        raise ValueError(f"mould: found {octets.shape[0]} octets of records of {size}")
+    return octets.shape[0] // size
 
 
 cdef class Sender:
     cdef sf_sender *it
     cdef uint64_t origin_us
     cdef bint running
-    cdef list banks
+    cdef dict borrowed
 
     def __cinit__(self, int fd, uint64_t origin_us, *, double speed, bint single=False, bint offload=False,
-                  uint32_t budget=SF_SENDER_BUDGET, uint32_t tick_us=1000):
+                  bint sip_only=False, uint32_t budget=SF_SENDER_BUDGET, uint32_t tick_us=1000):
         cdef sf_sender_settings settings
         if not 0 <= speed <= 1e6:
             raise ValueError(f"speed: found {speed}; allowed: 0 (unpaced) to 1000000")
@@ -1070,11 +1180,13 @@ cdef class Sender:
         settings.fd = fd
         settings.single = single
         settings.offload = offload
+        settings.sip_only = sip_only
         settings.budget = budget
         settings.tick_us = tick_us
         settings.speed = speed
+        settings.origin_us = origin_us - origin_us % 1000
         self.origin_us = origin_us
-        self.banks = []
+        self.borrowed = {}
         self.it = sf_sender_new(&settings)
         if self.it == NULL:
             raise MemoryError
@@ -1082,34 +1194,55 @@ cdef class Sender:
     def __dealloc__(self):
         sf_sender_free(self.it)
 
-    cdef uint64_t due(self, uint64_t time_us) except? 0:
+    cdef int idle(self) except -1:
         if self.running:
             raise RuntimeError("the sender is running in another thread")
+        return 0
+
+    cdef int due(self, uint64_t time_us) except -1:
         if time_us < self.origin_us:
             raise ValueError(f"time: found {time_us}; allowed: {self.origin_us} or later")
-        return time_us - self.origin_us
+        return 0
 
     def add_talker(self, Talker talker not None):
-        cdef sf_talker state = talker.state
-        state.start_us = self.due(state.capture_us)
-        if not any(bank is talker.bank.base for bank in self.banks):
-            self.banks.append(talker.bank.base)
-        if not sf_sender_add_talker(self.it, &state):
+        self.idle()
+        self.due(talker.state.capture_us)
+        self.borrowed[id(talker.voices)] = talker.voices
+        if not sf_sender_add_talker(self.it, &talker.state):
             raise MemoryError
 
-    def add_frame(self, uint64_t time_us, bytes frame not None):
-        if len(frame) + 9 > 65507:
-            raise ValueError(f"frame: found {len(frame)} octets; allowed: up to 65498")
-        if not sf_sender_add_frame(self.it, self.due(time_us), slice_of(frame)):
+    def add_mould(self, Mould mould not None):
+        self.idle()
+        self.borrowed[id(mould)] = mould
+        if not sf_sender_add_mould(self.it, &mould.it):
             raise MemoryError
+        return sf_sender_moulds(self.it) - 1
+
+    def add_calls(self, const uint8_t[::1] planned not None):
+        cdef size_t count = counted(planned, sizeof(sf_planned))
+        cdef size_t moulds = sf_sender_moulds(self.it)
+        cdef const sf_planned *calls
+        cdef size_t i
+        self.idle()
+        if count == 0:
+            return
+        calls = <const sf_planned *>&planned[0]
+        for i in range(count):
+            self.due(calls[i].call.start_us)
+            if calls[i].mould >= moulds:
+                raise ValueError(f"mould: found number {calls[i].mould}; allowed: below {moulds}")
+        for i in range(count):
+            if not sf_sender_add_call(self.it, &calls[i]):
+                raise MemoryError
 
     def run(self, uint64_t until_us):
-        cdef uint64_t until = self.due(until_us)
         cdef bint fine
+        self.idle()
+        self.due(until_us)
         self.running = True
         try:
             with nogil:
-                fine = sf_sender_run(self.it, until)
+                fine = sf_sender_run(self.it, until_us)
         finally:
             self.running = False
         if not fine:

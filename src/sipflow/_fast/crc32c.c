@@ -61,6 +61,13 @@ __attribute__((target("sse4.2"))) static uint32_t by_hardware(uint32_t crc, cons
         memcpy(&eight, p, 8);
         state = _mm_crc32_u64(state, eight);
     }
+    if (n >= 4) {
+        uint32_t four;
+        memcpy(&four, p, 4);
+        state = _mm_crc32_u32((uint32_t)state, four);
+        p += 4;
+        n -= 4;
+    }
     while (n-- > 0) {
         state = _mm_crc32_u8((uint32_t)state, *p++);
     }

@@ -21,6 +21,7 @@
 #define SIP_LEVEL    3
 #define SIP_IDLE     6 /* when nothing waits there is time for more */
 #define IDLE_CHUNKS  4
+#define PORTION_ROOM (2u << 20)
 
 struct sf_encoder {
     int64_t period_us;
@@ -135,6 +136,9 @@ static struct sf_portion *portion_for(struct sf_encoded *out, int64_t period_us)
     struct sf_portion *portion = sf_portion_new(period_us);
     if (portion != NULL) {
         out->portions[out->count++] = portion;
+        /* A guess that is nearly always enough: growing means copying. Untouched it costs nothing.
+         */
+        sf_octets_room(&portion->data, PORTION_ROOM);
     }
     return portion;
 }

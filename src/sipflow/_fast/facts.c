@@ -62,7 +62,8 @@ static void gather_packet(struct gather *g, const struct sf_pool_rtp *record, co
         g->tally.types[type] += g->tally.types[type] < UINT8_MAX;
         /* Events and repeats stand still on the RTP clock and would only add noise. */
         if (g->timed && ts != g->last_ts) {
-            double d = (double)((int64_t)record->time_us - g->last_us) * CLOCK / 1e6 -
+            /* Wraps, because the times may be anything a sender wrote. */
+            double d = (double)(int64_t)(record->time_us - (uint64_t)g->last_us) * CLOCK / 1e6 -
                        (double)(int32_t)(ts - g->last_ts);
             g->jitter += ((d < 0 ? -d : d) - g->jitter) / 16;
         }
@@ -85,7 +86,8 @@ static void gather_end(const struct gather *g, struct sf_chunk_facts *out)
     }
     if (g->tally.distinct > 0) {
         out->lost = (uint32_t)(g->tally.high - g->tally.low + 1) - g->tally.distinct;
-        out->jitter_us = (uint32_t)(g->jitter * 1e6 / CLOCK);
+        double jitter_us = g->jitter * 1e6 / CLOCK;
+        out->jitter_us = jitter_us < UINT32_MAX ? (uint32_t)jitter_us : UINT32_MAX;
     }
 }
 

@@ -11,6 +11,8 @@
 #define SPAN_US        2000000
 #define SKEW_LIMIT_US  (24 * 3600ll * 1000000)
 #define CLIENTS_A_TURN 16
+/* Packets looked at together: what they touch fits the nearest cache. */
+#define GROUP 64
 
 static const char unidentified[] = "unidentified@sipflow";
 
@@ -267,12 +269,14 @@ static void append_rtp(struct sf_intake *intake, uint32_t chunk, const struct sf
 {
     struct open_chunk *o = &intake->open[chunk];
     uint8_t *at = sf_pool_data(intake->pool, chunk) + o->used;
-    struct sf_pool_rtp *record = (struct sf_pool_rtp *)at;
-    *record = (struct sf_pool_rtp){
+    struct sf_pool_rtp record = {
         .time_us = packet->time_us, .arrival_us = now_us, .length = (uint16_t)packet->payload.n};
-    memcpy(at + sizeof *record, packet->payload.p, packet->payload.n);
-    record->crc =
-        sf_chunk_crc(sf_pool_desc(intake->pool, chunk)->id, at, sizeof *record + packet->payload.n);
+    /* Over the datagram, which is near: the chunk's memory is far, and reading it back would wait.
+     */
+    record.crc = sf_chunk_crc(sf_pool_desc(intake->pool, chunk)->id, &record, sizeof record);
+    record.crc = sf_crc32c(record.crc, packet->payload.p, packet->payload.n);
+    memcpy(at, &record, sizeof record);
+    memcpy(at + sizeof record, packet->payload.p, packet->payload.n);
     o->used += (uint32_t)sf_pool_rtp_size(packet->payload.n);
     o->count++;
     sf_pool_publish(intake->pool, chunk, o->count, o->used);
@@ -324,8 +328,7 @@ static enum sf_status put_sip(struct sf_intake *intake, const struct sf_packet *
     }
     struct open_chunk *o = &intake->open[*arena];
     uint8_t *at = sf_pool_data(intake->pool, *arena) + o->used;
-    struct sf_pool_sip *record = (struct sf_pool_sip *)at;
-    *record = (struct sf_pool_sip){
+    struct sf_pool_sip record = {
         .time_us = packet->time_us,
         .arrival_us = now_us,
         .client_id = packet->client_id,
@@ -338,14 +341,16 @@ static enum sf_status put_sip(struct sf_intake *intake, const struct sf_packet *
         .payload_length = (uint32_t)packet->payload.n,
         .call_id_length = (uint16_t)packet->call_id.n,
     };
-    memcpy(record->src, packet->src, 16);
-    memcpy(record->dst, packet->dst, 16);
-    memcpy(at + sizeof *record, packet->call_id.p, packet->call_id.n);
+    memcpy(record.src, packet->src, 16);
+    memcpy(record.dst, packet->dst, 16);
+    record.crc = sf_chunk_crc(sf_pool_desc(intake->pool, *arena)->id, &record, sizeof record);
+    record.crc = sf_crc32c(record.crc, packet->call_id.p, packet->call_id.n);
+    memcpy(at + sizeof record, packet->call_id.p, packet->call_id.n);
     if (packet->payload.n > 0) {
-        memcpy(at + sizeof *record + packet->call_id.n, packet->payload.p, packet->payload.n);
+        record.crc = sf_crc32c(record.crc, packet->payload.p, packet->payload.n);
+        memcpy(at + sizeof record + packet->call_id.n, packet->payload.p, packet->payload.n);
     }
-    record->crc = sf_chunk_crc(sf_pool_desc(intake->pool, *arena)->id, at,
-                               sizeof *record + packet->call_id.n + packet->payload.n);
+    memcpy(at, &record, sizeof record);
     o->used += (uint32_t)need;
     o->count++;
     sf_pool_publish(intake->pool, *arena, o->count, o->used);
@@ -453,19 +458,18 @@ static void look_at_pressure(struct sf_intake *intake)
                                                    : SF_OK;
 }
 
-static void put_batch(struct sf_intake *intake, unsigned n, uint64_t now_us)
+/* Where each packet goes; what will be touched for it is asked for, and comes while others are
+ * looked at. */
+static void place_packets(struct sf_intake *intake, unsigned from, unsigned to, uint64_t now_us)
 {
-    struct sf_ledger *ledger = intake->ledger;
-    uint64_t taken[2] = {0, 0};
-    struct source_sum sum = {.source = SF_NO_SOURCE};
-    look_at_pressure(intake);
-    for (unsigned i = 0; i < n; i++) {
+    for (unsigned i = from; i < to; i++) {
         struct sf_packet *packet = &intake->batch[i];
         struct place *place = &intake->places[i];
         enum sf_status status = check(intake, packet);
         place->skip = status != SF_OK;
+        place->chunk = SF_NO_CHUNK;
         if (place->skip) {
-            count(&ledger->refused[status], 1);
+            count(&intake->ledger->refused[status], 1);
             continue;
         }
         int64_t off = (int64_t)(packet->time_us - now_us);
@@ -478,49 +482,81 @@ static void put_batch(struct sf_intake *intake, unsigned n, uint64_t now_us)
             __builtin_prefetch(&intake->table[place->hash & intake->mask]);
         }
     }
-    for (unsigned i = 0; i < n; i++) {
+    for (unsigned i = from; i < to; i++) {
         struct place *place = &intake->places[i];
-        if (!place->skip && intake->batch[i].kind == SF_RTP) {
-            place->chunk = intake->table[place->hash & intake->mask].chunk;
-            if (place->chunk != SF_NO_CHUNK) {
-                const uint8_t *data = sf_pool_data(intake->pool, place->chunk);
-                uint32_t used = intake->open[place->chunk].used;
-                __builtin_prefetch(data);
-                __builtin_prefetch(data + 64);
-                __builtin_prefetch(data + used, 1);
-                __builtin_prefetch(data + used + 64, 1);
-                __builtin_prefetch(data + used + 128, 1);
-                __builtin_prefetch(sf_pool_desc(intake->pool, place->chunk), 1);
+        if (place->skip || intake->batch[i].kind != SF_RTP) {
+            continue;
+        }
+        place->chunk = intake->table[place->hash & intake->mask].chunk;
+        if (place->chunk != SF_NO_CHUNK) {
+            const uint8_t *data = sf_pool_data(intake->pool, place->chunk);
+            __builtin_prefetch(&intake->open[place->chunk], 1);
+            __builtin_prefetch(sf_pool_desc(intake->pool, place->chunk), 1);
+            __builtin_prefetch(data);
+            __builtin_prefetch(data + 64);
+        }
+    }
+    for (unsigned i = from; i < to; i++) {
+        uint32_t chunk = intake->places[i].chunk;
+        if (chunk != SF_NO_CHUNK) {
+            const uint8_t *tail = sf_pool_data(intake->pool, chunk) + intake->open[chunk].used;
+            for (unsigned line = 0; line < 4; line++) {
+                __builtin_prefetch(tail + line * 64, 1);
             }
         }
     }
-    for (unsigned i = 0; i < n; i++) {
+}
+
+/* Puts placed packets; gives how many were refused. */
+static unsigned put_packets(struct sf_intake *intake, unsigned from, unsigned to, uint64_t now_us,
+                            struct source_sum *sum, uint64_t *taken)
+{
+    unsigned refused = 0;
+    for (unsigned i = from; i < to; i++) {
         const struct sf_packet *packet = &intake->batch[i];
         struct place *place = &intake->places[i];
-        if (place->source != sum.source) {
-            settle_source(intake, &sum, place->source);
+        if (place->source != sum->source) {
+            settle_source(intake, sum, place->source);
         }
-        if (place->skip) {
-            sum.refused++;
-            continue;
+        enum sf_status status = SF_OK;
+        if (!place->skip) {
+            status = packet->kind == SF_RTP ? put_rtp(intake, packet, place, now_us)
+                                            : put_sip(intake, packet, place, now_us);
         }
-        /* Counted before it can be seen: what is pending is never below what is there. */
-        atomic_fetch_add_explicit(&sf_pool_head(intake->pool)->pending, 1, memory_order_relaxed);
-        enum sf_status status = packet->kind == SF_RTP ? put_rtp(intake, packet, place, now_us)
-                                                       : put_sip(intake, packet, place, now_us);
         if (status != SF_OK) {
-            atomic_fetch_sub_explicit(&sf_pool_head(intake->pool)->pending, 1,
-                                      memory_order_relaxed);
-            count(&ledger->refused[status], 1);
-            sum.refused++;
+            count(&intake->ledger->refused[status], 1);
+        }
+        if (place->skip || status != SF_OK) {
+            sum->refused++;
+            refused++;
             continue;
         }
         taken[packet->kind]++;
-        sum.taken[packet->kind]++;
+        sum->taken[packet->kind]++;
         if (place->skewed) {
-            count(&ledger->clock_skew, 1);
+            count(&intake->ledger->clock_skew, 1);
         }
         sum_client(intake, packet->client_id, now_us);
+    }
+    return refused;
+}
+
+static void put_batch(struct sf_intake *intake, unsigned n, uint64_t now_us)
+{
+    struct sf_ledger *ledger = intake->ledger;
+    _Atomic uint64_t *pending = &sf_pool_head(intake->pool)->pending;
+    uint64_t taken[2] = {0, 0};
+    struct source_sum sum = {.source = SF_NO_SOURCE};
+    look_at_pressure(intake);
+    for (unsigned from = 0; from < n; from += GROUP) {
+        unsigned to = n - from < GROUP ? n : from + GROUP;
+        /* Counted before it can be seen: what is pending is never below what is there. */
+        atomic_fetch_add_explicit(pending, to - from, memory_order_relaxed);
+        place_packets(intake, from, to, now_us);
+        unsigned refused = put_packets(intake, from, to, now_us, &sum, taken);
+        if (refused > 0) {
+            atomic_fetch_sub_explicit(pending, refused, memory_order_relaxed);
+        }
     }
     settle_source(intake, &sum, SF_NO_SOURCE);
     count(&ledger->taken[SF_SIP], taken[SF_SIP]);

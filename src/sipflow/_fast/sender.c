@@ -12,42 +12,52 @@
 
 #include "packet.h"
 
-#define SLOT_US   1000u
-#define SLOTS     4096u /* about four seconds; what is due later stays and is asked again */
-#define DATAGRAMS 64
-#define IS_FRAME  0x80000000u
-#define NONE      0xffffffffu
-#define NEAR      4 /* items ahead whose audio is fetched, */
-#define FAR       8 /* and whose state is */
+#define SLOT_US     1000u
+#define SLOTS       4096u /* about four seconds; what is due later stays and is asked again */
+#define BLOCK_ITEMS 253u
+#define DATAGRAMS   64
+#define IS_CALL     0x80000000u
+#define NONE        0xffffffffu
+#define NEAR        4 /* items ahead whose audio or message is fetched, */
+#define FAR         8 /* and whose state is */
+#define LINE        64
 
-struct slot {
-    uint32_t *items;
+/* Blocks are used again at once, while they are in the cache, whatever slot they were in. */
+struct block {
+    struct block *next;
     uint32_t n;
-    uint32_t room;
+    uint32_t items[BLOCK_ITEMS];
 };
 
-struct frame {
-    uint64_t due_us;
-    uint8_t *octets;
-    uint32_t n;
-    uint32_t next_free;
+struct slot {
+    struct block *first;
+    struct block *last;
+};
+
+struct call {
+    struct sf_call call;
+    uint32_t mould;
+    uint32_t next; /* message; of a free call, the next free one */
 };
 
 struct sf_sender {
     struct sf_sender_settings settings;
     struct sf_sent sent;
-    uint64_t clock_us; /* everything due before this is sent */
-    uint64_t origin_ns;
+    uint64_t clock_us;  /* everything due before this is sent */
+    uint64_t origin_ns; /* when the clock stood at its origin */
+    uint64_t last_ns;   /* when the last tick began */
     bool started;
     bool no_memory;
 
     struct slot slots[SLOTS];
-    struct slot spare;
+    struct block *free_blocks;
 
     struct sf_talker *talkers;
     uint32_t talkers_n, talkers_room, free_talker; /* a free talker keeps the next one in `at` */
-    struct frame *frames;
-    uint32_t frames_n, frames_room, free_frame;
+    struct call *calls;
+    uint32_t calls_n, calls_room, free_call;
+    struct sf_mould *moulds;
+    uint32_t moulds_n, moulds_room;
     size_t left;
 
     /* Datagrams [0, full) are complete, datagram `full` is being filled up to `used`. */
@@ -83,11 +93,13 @@ struct sf_sender *sf_sender_new(const struct sf_sender_settings *settings)
         return NULL;
     }
     s->settings = *settings;
+    s->clock_us = settings->origin_us;
     s->offload = settings->offload && !settings->single;
     s->free_talker = NONE;
-    s->free_frame = NONE;
-    s->buffers = malloc((size_t)DATAGRAMS * settings->budget);
-    s->large = malloc(SF_DATAGRAM_MAX);
+    s->free_call = NONE;
+    /* A talker may touch more than it writes: the next datagram, which is not begun yet. */
+    s->buffers = malloc((size_t)DATAGRAMS * settings->budget + SF_TALKER_ROOM);
+    s->large = malloc(SF_DATAGRAM_MAX + SF_TALKER_ROOM);
     if (s->buffers == NULL || s->large == NULL) {
         return sf_sender_free(s);
     }
@@ -99,6 +111,15 @@ struct sf_sender *sf_sender_new(const struct sf_sender_settings *settings)
     return s;
 }
 
+static void free_list(struct block *block)
+{
+    while (block != NULL) {
+        struct block *next = block->next;
+        free(block);
+        block = next;
+    }
+}
+
 struct sf_sender *sf_sender_free(struct sf_sender *s)
 {
     if (s == NULL) {
@@ -107,15 +128,13 @@ struct sf_sender *sf_sender_free(struct sf_sender *s)
     for (uint32_t i = 0; i < s->talkers_n; i++) {
         free((void *)s->talkers[i].steps);
     }
-    for (uint32_t i = 0; i < s->frames_n; i++) {
-        free(s->frames[i].octets);
-    }
     for (unsigned i = 0; i < SLOTS; i++) {
-        free(s->slots[i].items);
+        free_list(s->slots[i].first);
     }
-    free(s->spare.items);
+    free_list(s->free_blocks);
     free(s->talkers);
-    free(s->frames);
+    free(s->calls);
+    free(s->moulds);
     free(s->buffers);
     free(s->large);
     free(s);
@@ -123,19 +142,41 @@ struct sf_sender *sf_sender_free(struct sf_sender *s)
 }
 
 /* Makes room for one more element of `size` octets; false when memory is short. */
-static bool grow(void **array, uint32_t n, uint32_t *room, size_t size)
+static bool grow(void *array, uint32_t n, uint32_t *room, size_t size)
 {
     if (n < *room) {
         return true;
     }
-    uint32_t more = *room == 0 ? 16 : *room * 2;
-    void *moved = realloc(*array, more * size);
+    uint32_t more = *room == 0 ? 64 : *room * 2;
+    size_t octets = (more * size + LINE - 1) / LINE * LINE;
+    void *moved = n >= IS_CALL / 2 ? NULL : aligned_alloc(LINE, octets);
     if (moved == NULL) {
         return false;
     }
-    *array = moved;
+    void **place = array;
+    if (n > 0) {
+        memcpy(moved, *place, n * size);
+    }
+    free(*place);
+    *place = moved;
     *room = more;
     return true;
+}
+
+static struct block *take_block(struct sf_sender *s)
+{
+    struct block *block = s->free_blocks;
+    if (block == NULL) {
+        block = malloc(sizeof *block);
+        if (block == NULL) {
+            return NULL;
+        }
+    } else {
+        s->free_blocks = block->next;
+    }
+    block->next = NULL;
+    block->n = 0;
+    return block;
 }
 
 /* An item due in the past goes to the slot that is sent next. */
@@ -143,40 +184,34 @@ static bool put(struct sf_sender *s, uint32_t item, uint64_t due_us)
 {
     uint64_t when = due_us < s->clock_us ? s->clock_us : due_us;
     struct slot *slot = &s->slots[when / SLOT_US % SLOTS];
-    void *items = slot->items;
-    if (!grow(&items, slot->n, &slot->room, sizeof *slot->items)) {
-        return false;
+    struct block *block = slot->last;
+    if (block == NULL || block->n == BLOCK_ITEMS) {
+        struct block *more = take_block(s);
+        if (more == NULL) {
+            return false;
+        }
+        if (block == NULL) {
+            slot->first = more;
+        } else {
+            block->next = more;
+        }
+        slot->last = block = more;
     }
-    slot->items = items;
-    slot->items[slot->n++] = item;
+    block->items[block->n++] = item;
     return true;
 }
 
-bool sf_sender_add_talker(struct sf_sender *s, const struct sf_talker *talker)
+/* Puts a talker into a free place, its steps becoming the sender's own. */
+static bool take_talker(struct sf_sender *s, const struct sf_talker *talker)
 {
-    if (talker->count == 0) {
-        return true;
-    }
     uint32_t i = s->free_talker;
     if (i == NONE) {
-        void *talkers = s->talkers;
-        if (s->talkers_n >= IS_FRAME - 1 ||
-            !grow(&talkers, s->talkers_n, &s->talkers_room, sizeof *talker)) {
+        if (!grow(&s->talkers, s->talkers_n, &s->talkers_room, sizeof *talker)) {
             return false;
         }
-        s->talkers = talkers;
         i = s->talkers_n;
     }
-    struct sf_step *steps = NULL;
-    if (talker->steps != NULL) {
-        steps = malloc(talker->count * sizeof *steps);
-        if (steps == NULL) {
-            return false;
-        }
-        memcpy(steps, talker->steps, talker->count * sizeof *steps);
-    }
     if (!put(s, i, sf_talker_due(talker))) {
-        free(steps);
         return false;
     }
     if (i == s->talkers_n) {
@@ -185,38 +220,63 @@ bool sf_sender_add_talker(struct sf_sender *s, const struct sf_talker *talker)
         s->free_talker = s->talkers[i].at;
     }
     s->talkers[i] = *talker;
-    s->talkers[i].steps = steps;
     s->left++;
     return true;
 }
 
-bool sf_sender_add_frame(struct sf_sender *s, uint64_t due_us, struct sf_slice octets)
+bool sf_sender_add_talker(struct sf_sender *s, const struct sf_talker *talker)
 {
-    uint32_t i = s->free_frame;
-    if (i == NONE) {
-        void *frames = s->frames;
-        if (s->frames_n >= IS_FRAME - 1 ||
-            !grow(&frames, s->frames_n, &s->frames_room, sizeof *s->frames)) {
+    struct sf_talker own = *talker;
+    if (talker->count == 0) {
+        return true;
+    }
+    if (talker->steps != NULL) {
+        struct sf_step *steps = malloc(talker->count * sizeof *steps);
+        if (steps == NULL) {
             return false;
         }
-        s->frames = frames;
-        i = s->frames_n;
+        memcpy(steps, talker->steps, talker->count * sizeof *steps);
+        own.steps = steps;
     }
-    uint8_t *copy = malloc(octets.n == 0 ? 1 : octets.n);
-    if (copy == NULL || !put(s, i | IS_FRAME, due_us)) {
-        free(copy);
+    if (!take_talker(s, &own)) {
+        free((void *)own.steps);
         return false;
     }
-    if (octets.n > 0) {
-        memcpy(copy, octets.p, octets.n);
+    return true;
+}
+
+bool sf_sender_add_mould(struct sf_sender *s, const struct sf_mould *mould)
+{
+    if (!grow(&s->moulds, s->moulds_n, &s->moulds_room, sizeof *mould)) {
+        return false;
     }
-    if (i == s->frames_n) {
-        s->frames_n++;
+    s->moulds[s->moulds_n++] = *mould;
+    return true;
+}
+
+size_t sf_sender_moulds(const struct sf_sender *s)
+{
+    return s->moulds_n;
+}
+
+bool sf_sender_add_call(struct sf_sender *s, const struct sf_planned *planned)
+{
+    uint32_t i = s->free_call;
+    if (i == NONE) {
+        if (!grow(&s->calls, s->calls_n, &s->calls_room, sizeof *s->calls)) {
+            return false;
+        }
+        i = s->calls_n;
+    }
+    if (!put(s, i | IS_CALL, sf_mould_time(&s->moulds[planned->mould], &planned->call, 0))) {
+        return false;
+    }
+    if (i == s->calls_n) {
+        s->calls_n++;
     } else {
-        s->free_frame = s->frames[i].next_free;
+        s->free_call = s->calls[i].next;
     }
-    s->frames[i] = (struct frame){
-        .due_us = due_us, .octets = copy, .n = (uint32_t)octets.n, .next_free = NONE};
+    s->calls[i] = (struct call){.call = planned->call, .mould = planned->mould, .next = 0};
     s->left++;
     return true;
 }
@@ -340,7 +400,7 @@ static void close_datagram(struct sf_sender *s)
 }
 
 /* Gives where a frame of `n` octets goes, or NULL when no datagram of the budget holds it. */
-static uint8_t *place(struct sf_sender *s, size_t n)
+static inline uint8_t *place(struct sf_sender *s, size_t n)
 {
     size_t extra = s->settings.single ? 0 : SF_BATCH_HEAD + 4;
     if (n > s->settings.budget || s->settings.budget - n < extra) {
@@ -370,25 +430,6 @@ static uint8_t *place_large(struct sf_sender *s, size_t n)
     close_datagram(s);
     flush(s);
     return s->settings.single ? s->large : sf_store_be32(sf_batch_head(s->large, 1), (uint32_t)n);
-}
-
-static void send_frame(struct sf_sender *s, uint32_t i)
-{
-    struct frame *frame = &s->frames[i];
-    uint8_t *at = place(s, frame->n);
-    if (at != NULL) {
-        memcpy(at, frame->octets, frame->n);
-    } else {
-        at = place_large(s, frame->n);
-        memcpy(at, frame->octets, frame->n);
-        send_large(s, (size_t)(at - s->large) + frame->n);
-    }
-    s->sent.sip++;
-    free(frame->octets);
-    frame->octets = NULL;
-    frame->next_free = s->free_frame;
-    s->free_frame = i;
-    s->left--;
 }
 
 static void end_talker(struct sf_sender *s, uint32_t i)
@@ -426,21 +467,77 @@ static void speak(struct sf_sender *s, uint32_t i, uint64_t end_us)
     s->no_memory |= !put(s, i, due_us);
 }
 
-static inline void fetch(const struct sf_sender *s, const struct slot *work, uint32_t i)
+static void end_call(struct sf_sender *s, uint32_t i)
 {
-    if (i + FAR < work->n && (work->items[i + FAR] & IS_FRAME) == 0) {
-        const char *t = (const char *)&s->talkers[work->items[i + FAR]];
-        __builtin_prefetch(t, 1);
-        __builtin_prefetch(t + 64);
-        __builtin_prefetch(t + 128);
+    s->calls[i].next = s->free_call;
+    s->free_call = i;
+    s->left--;
+}
+
+static void begin_streams(struct sf_sender *s, const struct sf_mould *mould, const struct call *c)
+{
+    for (size_t i = 0; i < mould->roles_n && !s->settings.sip_only; i++) {
+        struct sf_talker talker;
+        if (mould->roles[i].begin == c->next && sf_mould_cast(mould, &c->call, i, &talker)) {
+            s->no_memory |= !take_talker(s, &talker);
+        }
     }
-    if (i + NEAR < work->n && (work->items[i + NEAR] & IS_FRAME) == 0) {
-        const struct sf_talker *t = &s->talkers[work->items[i + NEAR]];
-        uint64_t from = (uint64_t)t->position + (uint64_t)t->at * t->samples;
-        const uint8_t *audio = t->audio + from % t->loop;
+}
+
+/* Sends all messages of a call that are due before `end_us`; the rest waits in its slot. */
+static void say(struct sf_sender *s, uint32_t i, uint64_t end_us)
+{
+    struct call *c = &s->calls[i];
+    const struct sf_mould *mould = &s->moulds[c->mould];
+    uint64_t due_us = sf_mould_time(mould, &c->call, c->next);
+    while (due_us < end_us) {
+        size_t n = mould->sayings[c->next].n;
+        uint8_t *at = place(s, n);
+        if (at != NULL) {
+            sf_mould_write(mould, &c->call, c->next, at);
+        } else {
+            at = place_large(s, n);
+            sf_mould_write(mould, &c->call, c->next, at);
+            send_large(s, (size_t)(at - s->large) + n);
+        }
+        s->sent.sip++;
+        begin_streams(s, mould, c);
+        if (++c->next == mould->sayings_n) {
+            end_call(s, i);
+            return;
+        }
+        due_us = sf_mould_time(mould, &c->call, c->next);
+    }
+    s->no_memory |= !put(s, i | IS_CALL, due_us);
+}
+
+static inline void fetch_state(const struct sf_sender *s, uint32_t item)
+{
+    if (item & IS_CALL) {
+        __builtin_prefetch(&s->calls[item & ~IS_CALL], 1);
+    } else {
+        const char *t = (const char *)&s->talkers[item];
+        __builtin_prefetch(t, 1);
+        __builtin_prefetch(t + LINE);
+        __builtin_prefetch(t + 2 * LINE);
+    }
+}
+
+static inline void fetch_octets(const struct sf_sender *s, uint32_t item)
+{
+    if (item & IS_CALL) {
+        const struct call *c = &s->calls[item & ~IS_CALL];
+        const struct sf_mould *mould = &s->moulds[c->mould];
+        const uint8_t *octets = mould->octets + mould->sayings[c->next].octets_at;
+        for (unsigned i = 0; i < 4; i++) {
+            __builtin_prefetch(octets + (size_t)i * LINE);
+        }
+    } else {
+        const struct sf_talker *t = &s->talkers[item];
+        const uint8_t *audio = t->audio + t->place;
         __builtin_prefetch(audio);
-        __builtin_prefetch(audio + 64);
-        __builtin_prefetch(audio + 128);
+        __builtin_prefetch(audio + LINE);
+        __builtin_prefetch(audio + 2 * LINE);
     }
 }
 
@@ -449,33 +546,41 @@ static void send_slot(struct sf_sender *s)
 {
     uint64_t end_us = s->clock_us + SLOT_US;
     struct slot *slot = &s->slots[s->clock_us / SLOT_US % SLOTS];
-    struct slot work = *slot;
-    *slot = s->spare;
+    struct block *block = slot->first;
+    *slot = (struct slot){NULL, NULL};
     s->clock_us = end_us;
-    for (uint32_t i = 0; i < work.n; i++) {
-        uint32_t item = work.items[i];
-        fetch(s, &work, i);
-        if ((item & IS_FRAME) == 0) {
-            speak(s, item, end_us);
-        } else if (s->frames[item & ~IS_FRAME].due_us < end_us) {
-            send_frame(s, item & ~IS_FRAME);
-        } else {
-            s->no_memory |= !put(s, item, s->frames[item & ~IS_FRAME].due_us);
+    while (block != NULL) {
+        for (uint32_t i = 0; i < block->n; i++) {
+            uint32_t item = block->items[i];
+            if (i + FAR < block->n) {
+                fetch_state(s, block->items[i + FAR]);
+            }
+            if (i + NEAR < block->n) {
+                fetch_octets(s, block->items[i + NEAR]);
+            }
+            if (item & IS_CALL) {
+                say(s, item & ~IS_CALL, end_us);
+            } else {
+                speak(s, item, end_us);
+            }
         }
+        struct block *done = block;
+        block = block->next;
+        done->next = s->free_blocks;
+        s->free_blocks = done;
     }
-    work.n = 0;
-    s->spare = work;
 }
 
 /*
- * Waits until `end_us`, when the tick of `step_us` is over; gives when it began to be sent.
+ * Waits until `end_us`, when the tick of `step_us` is over and can be sent.
  * A late tick comes no sooner than half a tick after the last one: twice the pace.
  */
-static uint64_t wait_tick(struct sf_sender *s, uint64_t end_us, uint64_t step_us, uint64_t last_ns)
+static void wait_tick(struct sf_sender *s, uint64_t end_us, uint64_t step_us)
 {
     uint64_t tick_ns = (uint64_t)((double)step_us * 1000 / s->settings.speed);
-    uint64_t due_ns = s->origin_ns + (uint64_t)((double)end_us * 1000 / s->settings.speed);
-    uint64_t not_before = last_ns + tick_ns / 2;
+    uint64_t since_us = end_us - s->settings.origin_us;
+    uint64_t due_ns = s->origin_ns + (uint64_t)((double)since_us * 1000 / s->settings.speed);
+    uint64_t not_before = s->last_ns + tick_ns / 2;
     uint64_t wake_ns = due_ns > not_before ? due_ns : not_before;
     uint64_t now = clock_ns(CLOCK_MONOTONIC);
     if (now < wake_ns) {
@@ -487,14 +592,13 @@ static uint64_t wait_tick(struct sf_sender *s, uint64_t end_us, uint64_t step_us
         s->sent.late_ticks++;
         s->sent.worst_us = late_us > s->sent.worst_us ? late_us : s->sent.worst_us;
     }
-    return now;
+    s->last_ns = now;
 }
 
 bool sf_sender_run(struct sf_sender *s, uint64_t until_us)
 {
     uint64_t cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID);
     uint64_t wall = clock_ns(CLOCK_MONOTONIC);
-    uint64_t last_ns = 0;
     bool paced = s->settings.speed > 0;
     uint64_t slots =
         paced ? (uint64_t)((double)s->settings.tick_us * s->settings.speed / SLOT_US + 0.5) : 1;
@@ -506,7 +610,7 @@ bool sf_sender_run(struct sf_sender *s, uint64_t until_us)
     while (s->clock_us < until_us && !s->no_memory) {
         uint64_t end_us = s->clock_us + step_us;
         if (paced) {
-            last_ns = wait_tick(s, end_us, step_us, last_ns);
+            wait_tick(s, end_us, step_us);
         }
         while (s->clock_us < end_us && !s->no_memory) {
             send_slot(s);

@@ -1,19 +1,23 @@
 /*
- * Sends many streams and messages at their times: a wheel of slots, datagrams filled frame by
- * frame, sendmmsg of 64. The clock of the sender starts at 0 with the first run.
+ * Sends many calls and streams at their times: a wheel of slots, frames written straight into
+ * the datagrams, sendmmsg of 64. All times are capture times, in us since the epoch; the clock
+ * stands at `origin_us` when the first run begins.
+ *
+ * Calls are stamped from their moulds message by message, when each is due; a stream is set up
+ * when the message goes out after which it may begin.
  *
  * Pacing: every tick sends what fell due in it and then sleeps to the next. A sender that was
  * kept from running catches up at no more than twice its pace, so that there is no burst.
  *
- * Owns:    copies of talkers, their steps, and of frames.
- * Lends:   nothing; borrows the talkers' audio and the socket,
+ * Owns:    its calls, copies of talkers and of their steps.
+ * Lends:   nothing; borrows moulds and what they borrow, the talkers' audio, the socket,
  * Until:   sf_sender_free.
  * Threads: one at a time.
  */
 #ifndef SF_SENDER_H
 #define SF_SENDER_H
 
-#include "talker.h"
+#include "mould.h"
 
 #define SF_SENDER_BUDGET                                                                           \
     1472 /* octets of a datagram: Ethernet's 1500 less IPv4 and UDP headers                        \
@@ -23,9 +27,11 @@ struct sf_sender_settings {
     int fd;       /* a connected, blocking UDP socket */
     bool single;  /* one frame per datagram instead of batches */
     bool offload; /* let the kernel cut datagrams (UDP_SEGMENT); batches are padded to the budget */
-    uint32_t budget;  /* octets of a batch datagram */
-    uint32_t tick_us; /* of real time */
-    double speed;     /* sender's clock per real time; 0: as fast as the socket takes it */
+    uint32_t budget;    /* octets of a batch datagram */
+    uint32_t tick_us;   /* of real time */
+    double speed;       /* sender's clock per real time; 0: as fast as the socket takes it */
+    uint64_t origin_us; /* a multiple of 1000 */
+    bool sip_only;      /* calls without their streams */
 };
 
 /* All grow from 0. */
@@ -53,13 +59,26 @@ struct sf_sender *sf_sender_free(struct sf_sender *sender);
 /* Copies the talker and its steps; false when memory is short. */
 bool sf_sender_add_talker(struct sf_sender *sender, const struct sf_talker *talker);
 
-/* Copies a frame to be sent once at `due_us` of the sender's clock; false when memory is short. */
-bool sf_sender_add_frame(struct sf_sender *sender, uint64_t due_us, struct sf_slice frame);
+/* Borrows what the mould borrows, which must be without fault; false when memory is short. Moulds
+ * are numbered from 0. */
+bool sf_sender_add_mould(struct sf_sender *sender, const struct sf_mould *mould);
+
+/* A call to be sent, and the number of its mould. */
+struct sf_planned {
+    struct sf_call call;
+    uint32_t mould;
+    uint32_t unused;
+};
+
+/* Copies the call, whose mould must be there; false when memory is short. */
+bool sf_sender_add_call(struct sf_sender *sender, const struct sf_planned *planned);
+
+size_t sf_sender_moulds(const struct sf_sender *sender);
 
 /* Runs until the clock stands at `until_us`; false when memory is short. */
 bool sf_sender_run(struct sf_sender *sender, uint64_t until_us);
 
-/* Streams and frames not yet done. */
+/* Calls and streams not yet done. */
 size_t sf_sender_left(const struct sf_sender *sender);
 
 const struct sf_sent *sf_sender_sent(const struct sf_sender *sender);

@@ -6,7 +6,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from sipflow._fast import ALAW, TALKER_TAIL, ULAW, g711_encode
+from sipflow._fast import ALAW, TALKER_TAIL, ULAW, Voices, g711_encode
 from sipflow.load.voice import LOOP_SECONDS, RATE, ringback, speak
 
 VOICES = 32
@@ -25,11 +25,13 @@ class VoiceBank:
     """Loops of speech in mu-law and A-law, laid end to end in `octets`, each with a repeated tail (talker.h).
 
     `places` gives start and length [samples] by payload type and voice; `activity` per voice, one bool per 10 ms.
+    `voices` is all of it for the C core: per payload type the ringing tone and the voices, by their number.
     """
 
     octets: bytes
     places: dict[tuple[int, int], tuple[int, int]]
     activity: dict[int, NDArray[np.bool_]]
+    voices: Voices
 
     @staticmethod
     @lru_cache(maxsize=4)
@@ -46,7 +48,17 @@ class VoiceBank:
                 loop = g711_encode(pcm.tobytes(), law)
                 places[codec, number] = (len(octets), len(loop))
                 octets += loop + loop[:TALKER_TAIL]
-        return VoiceBank(bytes(octets), places, activity)
+        whole = bytes(octets)
+        # The activity of a voice is the same in both laws.
+        begins = {number: LOOP // _WINDOW * i for i, number in enumerate(activity)}
+        flags = np.concatenate([np.resize(one, LOOP // _WINDOW) for one in activity.values()])
+        ordered = [(*places[codec, number], begins[number]) for codec in LAWS for number in activity]
+        return VoiceBank(whole, places, activity, Voices(whole, flags.view(np.uint8), ordered))
+
+    def number(self, payload_type: int, voice: int) -> int:
+        """Give the number of a voice in `voices`."""
+        codecs = list(LAWS)
+        return codecs.index(payload_type) * len(self.activity) + voice - RINGBACK
 
     def speaking(self, voice: int, position: int, count: int, samples: int) -> NDArray[np.bool_]:
         """Tell for each of `count` packets of `samples`, the first at `position`, whether the voice speaks in it."""

@@ -1,8 +1,9 @@
 """The command sipflow-load."""
 
-import itertools
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import click
 import msgspec
@@ -13,10 +14,12 @@ from rich.table import Table
 from sipflow.clock import SECOND_US, now_us
 from sipflow.errors import SipflowError
 from sipflow.load.bank import VoiceBank
+from sipflow.load.call import Call
 from sipflow.load.play import Sending, destination, play
 from sipflow.load.report import Report
 from sipflow.load.scenario import Mix
 from sipflow.load.schedule import Schedule
+from sipflow.load.totals import Ledger
 from sipflow.load.verify import Verdict, Verifier
 from sipflow.version import __version__
 
@@ -41,9 +44,18 @@ class _Run:
     to: str
     schedule: Schedule
     sending: Sending
-    url: str | None
-    settle_s: float
+    check: "_Check | None"
     show: bool
+
+
+@dataclass(frozen=True)
+class _Check:
+    """How what is stored is compared: every call, or `sample` of them and the totals of all."""
+
+    url: str
+    sample: int | None
+    root: Path | None
+    settle_s: float
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -64,6 +76,14 @@ class _Run:
 @click.option("--ipv6", is_flag=True, help="Calls between IPv6 addresses.")
 @click.option("--tick-ms", type=click.FloatRange(0.5, 20), default=1.0, show_default=True, help="Pace of the sender.")
 @click.option("--verify", "url", metavar="URL", help="Then ask this server for every call and compare.")
+@click.option(
+    "--sample", type=click.IntRange(1), help="--verify so many calls, picked at random, and the totals of all."
+)
+@click.option(
+    "--root",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Data directory of the server: --verify then compares every RTP packet stored there.",
+)
 @click.option("--settle", type=click.FloatRange(0), default=15.0, show_default=True, help="Seconds --verify waits.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
 def main(  # noqa: PLR0913 - click hands over one argument per option
@@ -82,6 +102,8 @@ def main(  # noqa: PLR0913 - click hands over one argument per option
     ipv6: bool,
     tick_ms: float,
     url: str | None,
+    sample: int | None,
+    root: Path | None,
     settle: float,
     as_json: bool,
 ) -> None:
@@ -94,6 +116,8 @@ def main(  # noqa: PLR0913 - click hands over one argument per option
         raise click.UsageError("--calls and --cps: found both; allowed: one of them")
     if single and offload:
         raise click.UsageError("--single and --offload: found both; allowed: one of them")
+    if url is None and (sample or root):
+        raise click.UsageError("--sample and --root: of no use without --verify")
     lines = 0 if cps is not None else calls or 10
     try:
         destination(to)
@@ -110,12 +134,13 @@ def main(  # noqa: PLR0913 - click hands over one argument per option
         schedule, speed = _at_rate(plan, rate, sip_only=sip_only)
         sending = Sending(speed=speed, single=single, offload=offload, sip_only=sip_only, tick_us=int(tick_ms * 1000))
         shown = sys.stderr.isatty() and not as_json
-        outcome = _run(_Run(to, schedule, sending, url, settle, shown))
+        check = None if url is None else _Check(url, sample, root, settle)
+        outcome = _run(_Run(to, schedule, sending, check, shown))
     except SipflowError as error:
         click.echo(f"sipflow-load: {error}", err=True)
         sys.exit(2)
     _print(outcome, as_json=as_json)
-    if outcome.verdict is not None and outcome.verdict.wrong:
+    if outcome.verdict is not None and not outcome.verdict.right:
         sys.exit(1)
 
 
@@ -124,43 +149,56 @@ def _at_rate(plan: Schedule, rate: float | None, *, sip_only: bool) -> tuple[Sch
     if rate is None:
         return plan, 1.0
     speed = rate / plan.records_per_second(VoiceBank.make(plan.seed), sip_only=sip_only)
-    span_us = max(int(plan.span_us * speed), 1)
-    start_us = plan.start_us - max(0, span_us - plan.span_us)
-    return Schedule(plan.seed, plan.mix, start_us, span_us, plan.talk_us, plan.lines, plan.per_second, plan.ipv6), speed
+    return plan.sped_up(speed), speed
 
 
 def _run(run: _Run) -> Outcome:
-    speed = run.sending.speed or 0.0
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[note]}"),
-        TimeElapsedColumn(),
-        console=Console(stderr=True),
-        disable=not run.show,
-    ) as bars:
-        bar = bars.add_task("sending", total=run.schedule.span_us, note="")
+    check = run.check
+    verifier = None if check is None else Verifier(check.url, sip_only=run.sending.sip_only, root=check.root)
+    try:
+        with Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[note]}"),
+            TimeElapsedColumn(),
+            console=Console(stderr=True),
+            disable=not run.show,
+        ) as bars:
+            before = verifier.ledger() if verifier is not None and check is not None and check.sample else None
+            report = _send(run, bars)
+            verdict = None
+            if verifier is not None and check is not None:
+                verdict = _compare(run, check, verifier, report, before, bars)
+    finally:
+        if verifier is not None:
+            verifier.close()
+    return Outcome(run.schedule.seed, run.sending.speed or 0.0, report.rate, report.cpu_share, report, verdict)
 
-        def sent_so_far(report: Report, clock_us: int) -> None:
-            note = f"{report.records} packets, {report.rate:.0f}/s"
-            bars.update(bar, completed=clock_us - run.schedule.start_us, note=note)
 
-        report = play(run.schedule.calls(), run.to, run.sending, sent_so_far)
-        verdict = None
-        if run.url is not None:
-            check = bars.add_task("comparing", total=report.calls, note="")
+def _send(run: _Run, bars: Progress) -> Report:
+    bar = bars.add_task("sending", total=run.schedule.span_us, note="")
 
-            def compared(done: int, total: int) -> None:
-                bars.update(check, completed=done, note=f"{done} of {total} calls as sent")
+    def sent_so_far(report: Report, clock_us: int) -> None:
+        note = f"{report.records} packets, {report.rate:.0f}/s"
+        bars.update(bar, completed=clock_us - run.schedule.start_us, note=note)
 
-            verifier = Verifier(run.url, sip_only=run.sending.sip_only)
-            try:
-                # Only calls that were handed to the sender can be stored.
-                sent = itertools.islice(run.schedule.calls(), report.calls)
-                verdict = verifier.run(sent, run.settle_s, compared)
-            finally:
-                verifier.close()
-    return Outcome(run.schedule.seed, speed, report.rate, report.cpu_share, report, verdict)
+    return play(run.schedule, run.to, run.sending, sent_so_far)
+
+
+def _compare(
+    run: _Run, check: _Check, verifier: Verifier, report: Report, before: Ledger | None, bars: Progress
+) -> Verdict:
+    calls: Iterable[Call] = run.schedule.calls()
+    totals = None
+    if check.sample is not None and before is not None:
+        totals = verifier.totals(before, report.records, check.settle_s)
+        calls = run.schedule.sample(check.sample)
+    bar = bars.add_task("comparing", total=None, note="")
+
+    def compared(done: int, total: int) -> None:
+        bars.update(bar, completed=done, total=total, note=f"{done} of {total} calls as sent")
+
+    return msgspec.structs.replace(verifier.run(calls, check.settle_s, compared), totals=totals)
 
 
 def _print(outcome: Outcome, *, as_json: bool) -> None:
@@ -178,6 +216,9 @@ def _print(outcome: Outcome, *, as_json: bool) -> None:
             f"packets in {verdict.settled_s:.1f} s",
         )
         table.add_row("differences", f"{len(verdict.wrong)} calls" if verdict.wrong else "none")
+        if verdict.totals is not None:
+            lost = "".join(f"; {count} {reason}" for reason, count in verdict.totals.lost.items())
+            table.add_row("stored", f"{verdict.totals.stored} of {verdict.totals.sent} packets{lost}")
     console = Console(soft_wrap=True)
     console.print(table, highlight=False)
     for found in verdict.wrong[:_SHOWN] if verdict is not None else ():

@@ -1,11 +1,15 @@
-"""SIP as the two parties of a call write it: requests, their responses, transactions and dialogs (RFC 3261)."""
+"""SIP as the two parties of a call write it: requests, their responses, transactions and dialogs (RFC 3261).
 
-import hashlib
+Whatever is each call's own is a hole: branches, tags, numbers.
+"""
+
 import random
 from dataclasses import dataclass, replace
 
+from sipflow.load.hole import Holes, octets_in
+from sipflow.load.moment import Moment
+from sipflow.load.mould import Saying
 from sipflow.load.party import DOMAIN, REALM, Parties, Party
-from sipflow.wire.packet import Kind, Packet
 
 _BRANCH = "z9hG4bK"  # RFC 3261, section 8.1.1.7
 _REASONS = {
@@ -18,6 +22,8 @@ _REASONS = {
     487: "Request Terminated",
 }
 
+_EVENTS = "talk, hold, conference, refer, check-sync"
+
 Headers = list[tuple[str, str]]
 
 
@@ -29,63 +35,78 @@ class Request:
     uri: str
     by_caller: bool
     branch: str
-    number: int
+    number: str
     to_tag: bool
 
 
 class Dialog:
-    """Writes the messages of one call in order; `messages` is what a mirror between the two would see."""
+    """Writes the messages of a call in order; `sayings` is what a mirror between the two would see."""
 
-    def __init__(self, parties: Parties, rng: random.Random) -> None:
-        """Begin with nothing said; takes random branches and numbers from `rng`."""
-        self.messages: list[Packet] = []
+    def __init__(self, parties: Parties, holes: Holes, rng: random.Random) -> None:
+        """Begin with nothing said; `rng` decides how many digits sequence numbers have."""
+        self.sayings: list[Saying] = []
         self._parties = parties
-        self._rng = rng
-        self._numbers = {True: rng.randrange(1, 20_000), False: rng.randrange(100, 900)}
-        self._nonce = f"{rng.getrandbits(96):024x}"
+        self._holes = holes
+        self._requests = {True: 0, False: 0}
+        low = 10 ** rng.randrange(1, 5)
+        # A dialog has few requests: their numbers stay as long as the first.
+        self._first = {True: holes.decimal(low, 9 * low - 9), False: holes.decimal(100, 800)}
+        self._nonce = holes.hex(16) + holes.hex(8)
+        self._device = f"{rng.getrandbits(128):032x}"
+        # One of the exchange's own proxies stands between, and marks the dialogs it carries.
+        self._way = f"<sip:{'[2001:db8:1::8]' if parties.exchange.signalling.family == 6 else '192.0.2.8'};lr=on;" + (
+            f"did={holes.hex(3)}.{holes.hex(8)}>"
+        )
 
-    def invite(self, at_us: int, sdp: str, *, authorized: bool = False) -> Request:
+    def invite(self, when: Moment, sdp: str, *, authorized: bool = False) -> Request:
         """Call the exchange, the second time with the answer to its challenge."""
         request = self._begin("INVITE", self._target())
-        extra = [*self._contact(caller=True), *self._caller_habits(), *self._authorization(request, answer=authorized)]
-        self._send(request, at_us, extra, sdp)
+        caller = self._parties.caller
+        extra = [
+            *self._contact(caller=True),
+            *self._caller_habits(),
+            ("P-Preferred-Identity", f'"{caller.name}" <sip:{caller.user}@{DOMAIN}>'),
+            *self._authorization(request, answer=authorized),
+        ]
+        self._send(request, when, extra, sdp)
         return request
 
-    def ack(self, at_us: int, invite: Request, *, accepted: bool) -> None:
+    def ack(self, when: Moment, invite: Request, *, accepted: bool) -> None:
         """Acknowledge the final response: of a 2xx as a transaction of its own, else within the INVITE's (17.1.1.3)."""
         branch = self._branch() if accepted else invite.branch
         uri = self._contact_uri(caller=False) if accepted else invite.uri
-        extra = self._contact(caller=True) if accepted else []
-        self._send(replace(invite, method="ACK", uri=uri, branch=branch, to_tag=True), at_us, extra)
+        extra = [("Route", self._way), *self._contact(caller=True)] if accepted else []
+        self._send(replace(invite, method="ACK", uri=uri, branch=branch, to_tag=True), when, extra)
 
-    def cancel(self, at_us: int, invite: Request) -> Request:
+    def cancel(self, when: Moment, invite: Request) -> Request:
         """Give up a call that rings: same branch and number as the INVITE (9.1)."""
         request = replace(invite, method="CANCEL")
-        self._send(request, at_us, [("Reason", 'SIP;cause=487;text="ORIGINATOR_CANCEL"')])
+        self._send(request, when, [("Reason", 'SIP;cause=487;text="ORIGINATOR_CANCEL"')])
         return request
 
-    def bye(self, at_us: int, *, by_caller: bool) -> Request:
+    def bye(self, when: Moment, *, by_caller: bool) -> Request:
         """Hang up."""
         request = self._begin("BYE", self._contact_uri(caller=not by_caller), by_caller=by_caller)
         request = replace(request, to_tag=True)
-        self._send(request, at_us, [("Reason", 'Q.850;cause=16;text="Normal call clearing"')])
+        reason = ("Reason", 'Q.850;cause=16;text="Normal call clearing"')
+        self._send(request, when, [("Route", self._way), *self._contact(caller=by_caller), reason])
         return request
 
-    def register(self, at_us: int, *, authorized: bool = False) -> Request:
+    def register(self, when: Moment, *, authorized: bool = False) -> Request:
         """Bind the telephone's address to its user, the second time with the answer to the challenge."""
         request = self._begin("REGISTER", f"sip:{DOMAIN}")
         extra = [*self._contact(caller=True), ("Expires", "3600"), *self._authorization(request, answer=authorized)]
-        self._send(request, at_us, extra)
+        self._send(request, when, extra)
         return request
 
-    def options(self, at_us: int) -> Request:
+    def options(self, when: Moment) -> Request:
         """Ask whether the exchange is there."""
         request = self._begin("OPTIONS", f"sip:{DOMAIN}")
-        self._send(request, at_us, [*self._contact(caller=True), ("Accept", "application/sdp")])
+        self._send(request, when, [*self._contact(caller=True), ("Accept", "application/sdp")])
         return request
 
-    def respond(self, at_us: int, request: Request, status: int, sdp: str = "") -> None:
-        """Answer `request`; a challenge, a contact or the allowed methods go with the status that needs them."""
+    def respond(self, when: Moment, request: Request, status: int, sdp: str = "") -> None:
+        """Answer `request`; a challenge or a contact goes with the status that needs it."""
         extra: Headers = []
         sender, receiver = self._ends(not request.by_caller)
         if status == 401:
@@ -93,20 +114,32 @@ class Dialog:
                 ("WWW-Authenticate", f'Digest realm="{REALM}", nonce="{self._nonce}", algorithm=MD5, qop="auth"')
             )
         elif request.method == "INVITE" and 100 < status < 300:
-            extra += [*self._contact(caller=False), ("Allow", sender.vendor.allow)]
+            extra += [
+                ("Record-Route", self._way),
+                *self._contact(caller=False),
+                ("P-Asserted-Identity", f"<sip:{self._parties.called}@{DOMAIN}>"),
+            ]
+            if status == 200:
+                extra += [("Session-Expires", "1800;refresher=uas"), ("Require", "timer")]
         elif request.method == "REGISTER" and status == 200:
             uri = self._contact_uri(caller=True)
             extra += [("Contact", f"<{uri}>;expires=3600")]
         elif request.method == "OPTIONS" and status == 200:
-            extra += [("Allow", sender.vendor.allow), ("Accept", "application/sdp")]
+            extra += [("Accept", "application/sdp")]
         answered = replace(request, to_tag=status > 100)
         via = self._via(request)
         if receiver.vendor.rport:
             via = via.replace(";rport", f";rport={receiver.signalling.port}") + f";received={receiver.signalling.ip}"
-        headers = [*self._dialog_headers(answered, via), *extra, ("Server", sender.vendor.agent)]
-        self._write(at_us, not request.by_caller, f"SIP/2.0 {status} {_REASONS[status]}", headers, sdp)
+        headers = [
+            *self._dialog_headers(answered, via),
+            *extra,
+            *([("Allow", sender.vendor.allow), ("Allow-Events", _EVENTS)] if status > 100 else []),
+            ("Supported", sender.vendor.supported),
+            ("Server", sender.vendor.agent),
+        ]
+        self._write(when, not request.by_caller, f"SIP/2.0 {status} {_REASONS[status]}", headers, sdp)
 
-    def _send(self, request: Request, at_us: int, extra: Headers, sdp: str = "") -> None:
+    def _send(self, request: Request, when: Moment, extra: Headers, sdp: str = "") -> None:
         sender, _ = self._ends(request.by_caller)
         headers = [
             *self._dialog_headers(request, self._via(request)),
@@ -114,19 +147,17 @@ class Dialog:
             *extra,
             ("User-Agent", sender.vendor.agent),
         ]
-        self._write(at_us, request.by_caller, f"{request.method} {request.uri} SIP/2.0", headers, sdp)
+        self._write(when, request.by_caller, f"{request.method} {request.uri} SIP/2.0", headers, sdp)
 
-    def _write(self, at_us: int, by_caller: bool, first_line: str, headers: Headers, sdp: str) -> None:
-        sender, receiver = self._ends(by_caller)
-        body = sdp.encode()
-        if body:
+    def _write(self, when: Moment, by_caller: bool, first_line: str, headers: Headers, sdp: str) -> None:
+        sender, _ = self._ends(by_caller)
+        charged = f'icid-value="{self._parties.charging}";icid-generated-at={self._parties.exchange.signalling.ip}'
+        headers.append(("P-Charging-Vector", f"{charged};orig-ioi={DOMAIN}"))
+        if sdp:
             headers.append(("Content-Type", "application/sdp"))
-        headers.append(("Content-Length", str(len(body))))
+        headers.append(("Content-Length", str(octets_in(sdp))))
         lines = [first_line, *(f"{sender.vendor.header(name)}: {value}" for name, value in headers), "", ""]
-        payload = "\r\n".join(lines).encode() + body
-        self.messages.append(
-            Packet(Kind.SIP, sender.signalling, receiver.signalling, at_us, payload, self._parties.call_id)
-        )
+        self.sayings.append(Saying("\r\n".join(lines) + sdp, by_caller, when))
 
     def _dialog_headers(self, request: Request, via: str) -> Headers:
         caller, exchange = self._parties.caller, self._parties.exchange
@@ -144,11 +175,12 @@ class Dialog:
         ]
 
     def _begin(self, method: str, uri: str, *, by_caller: bool = True) -> Request:
-        self._numbers[by_caller] += 1
-        return Request(method, uri, by_caller, self._branch(), self._numbers[by_caller], to_tag=False)
+        number = self._holes.plus(self._first[by_caller], self._requests[by_caller])
+        self._requests[by_caller] += 1
+        return Request(method, uri, by_caller, self._branch(), number, to_tag=False)
 
     def _branch(self) -> str:
-        return f"{_BRANCH}{self._rng.getrandbits(64):016x}"
+        return f"{_BRANCH}{self._holes.hex(16)}"
 
     def _via(self, request: Request) -> str:
         sender, _ = self._ends(request.by_caller)
@@ -167,25 +199,34 @@ class Dialog:
         return f"sip:{party.user}@{party.host}:{party.signalling.port}"
 
     def _contact(self, *, caller: bool) -> Headers:
-        return [("Contact", f"<{self._contact_uri(caller=caller)}>")]
+        contact = f"<{self._contact_uri(caller=caller)};transport=udp>"
+        if self._ends(caller)[0].vendor.instance:
+            device = self._device
+            parts = (device[:8], device[8:12], f"4{device[13:16]}", f"a{device[17:20]}", device[20:])
+            contact += f';reg-id=1;+sip.instance="<urn:uuid:{"-".join(parts)}>"'
+        return [("Contact", contact)]
 
     def _caller_habits(self) -> Headers:
-        return [("Allow", self._parties.caller.vendor.allow), ("Supported", "replaces, timer")]
+        vendor = self._parties.caller.vendor
+        habits = [("Allow", vendor.allow), ("Supported", vendor.supported)]
+        if vendor.instance:
+            habits += [
+                ("Allow-Events", _EVENTS),
+                ("Session-Expires", "1800"),
+                ("Min-SE", "90"),
+                ("Accept", "application/sdp, multipart/mixed, application/dialog-info+xml"),
+                ("Accept-Language", "en"),
+            ]
+        return habits
 
     def _authorization(self, request: Request, *, answer: bool) -> Headers:
-        """Answer the challenge with a digest (RFC 2617, section 3.2.2; MD5 is what the scheme prescribes)."""
+        """Answer the challenge with a digest (RFC 2617, 3.2.2), which only the password could prove wrong."""
         if not answer:
             return []
-        user, nonce_count, own = self._parties.caller.user, "00000001", f"{self._rng.getrandbits(32):08x}"
-        secret = _md5(f"{user}:{REALM}:{self._parties.password}")
-        asked = _md5(f"{request.method}:{request.uri}")
-        proof = _md5(f"{secret}:{self._nonce}:{nonce_count}:{own}:auth:{asked}")
+        user, own = self._parties.caller.user, self._holes.hex(8)
+        proof = self._holes.hex(16) + self._holes.hex(16)
         value = (
             f'Digest username="{user}", realm="{REALM}", nonce="{self._nonce}", uri="{request.uri}", '
-            f'response="{proof}", algorithm=MD5, cnonce="{own}", qop=auth, nc={nonce_count}'
+            f'response="{proof}", algorithm=MD5, cnonce="{own}", qop=auth, nc=00000001'
         )
         return [("Authorization", value)]
-
-
-def _md5(text: str) -> str:
-    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()

@@ -3,14 +3,16 @@
 import random
 from dataclasses import dataclass
 
+from sipflow.load.address import Address
+from sipflow.load.hole import Holes
 from sipflow.load.vendor import EXCHANGE, TELEPHONES, Vendor
-from sipflow.wire.endpoint import Endpoint
 
 DOMAIN = "wherry.example"
 REALM = "wherry"
 
 _FAMILY_NAMES = ("Aalto", "Brandt", "Costa", "Dvořák", "Eriksen", "Fontaine", "Grieve", "Hollis", "Ilves", "Jansen")
 _GIVEN_NAMES = ("Ada", "Bruno", "Clara", "Dov", "Elif", "Finn", "Gaia", "Hana", "Ivo", "June", "Karel", "Lena")
+_TENS, _HUNDREDS = (10, 90), (100, 134)  # octets of an address, by how many digits they have
 
 
 @dataclass(frozen=True)
@@ -20,8 +22,8 @@ class Party:
     user: str
     name: str
     vendor: Vendor
-    signalling: Endpoint
-    media: Endpoint
+    signalling: Address
+    media: Address
     tag: str
 
     @property
@@ -32,39 +34,46 @@ class Party:
 
 @dataclass(frozen=True)
 class Parties:
-    """Everything about a call that does not depend on its course."""
+    """Everything about a call that does not depend on its course, with holes for what is each call's own."""
 
     caller: Party
     exchange: Party
     called: str
     call_id: str
-    password: str
+    charging: str
 
     @classmethod
-    def draw(cls, rng: random.Random, *, ipv6: bool = False) -> "Parties":
-        """Cast a call: a telephone of the network calls someone through the exchange."""
-        vendor = rng.choice(TELEPHONES)
-        station = rng.randrange(1, 60_000)
-        phone_ip = f"2001:db8:20::{station:x}" if ipv6 else f"10.20.{station >> 8}.{station & 255}"
+    def cast(cls, rng: random.Random, holes: Holes, variant: int, *, ipv6: bool = False) -> "Parties":
+        """Cast the calls of a mould: a telephone of the network calls someone through the exchange."""
+        vendor = TELEPHONES[variant % len(TELEPHONES)]
+        if ipv6:
+            phone_ip = f"2001:db8:20::{holes.hex_number(0x1000, 0xE000)}"
+        else:
+            phone_ip = f"10.20.{'.'.join(holes.decimal(*rng.choice((_TENS, _HUNDREDS))) for _ in range(2))}"
         exchange_ip = "2001:db8:1::10" if ipv6 else "192.0.2.10"
         relay_ip = f"2001:db8:1::2{rng.randrange(4)}" if ipv6 else f"192.0.2.2{rng.randrange(4)}"
         caller = Party(
-            user=str(rng.randrange(1000, 9999)),
+            user=holes.decimal(1000, 9000),
             name=f"{rng.choice(_GIVEN_NAMES)} {rng.choice(_FAMILY_NAMES)}",
             vendor=vendor,
-            signalling=Endpoint(phone_ip, rng.choice((5060, 5060, 5062, rng.randrange(20_000, 60_000)))),
-            media=Endpoint(phone_ip, rng.randrange(10_000, 30_000, 2)),
-            tag=vendor.tag(rng),
+            signalling=Address(phone_ip, rng.choice(("5060", "5060", "5062", holes.decimal(20_000, 40_000)))),
+            media=Address(phone_ip, holes.decimal(10_000, 10_000, step=2)),
+            tag=vendor.tag(holes),
         )
         called = rng.choice(
-            (str(rng.randrange(1000, 9999)), f"+49301{rng.randrange(10**6):06d}", f"00{rng.randrange(10**9):09d}")
+            (
+                holes.decimal(1000, 9000),
+                f"+49301{holes.decimal(0, 10**6, width=6)}",
+                f"00{holes.decimal(0, 10**9, width=9)}",
+            )
         )
         exchange = Party(
             user=called,
             name="",
             vendor=EXCHANGE,
-            signalling=Endpoint(exchange_ip, 5060),
-            media=Endpoint(relay_ip, rng.randrange(30_000, 60_000, 2)),
-            tag=EXCHANGE.tag(rng),
+            signalling=Address(exchange_ip, "5060"),
+            media=Address(relay_ip, holes.decimal(30_000, 15_000, step=2)),
+            tag=EXCHANGE.tag(holes),
         )
-        return cls(caller, exchange, called, vendor.call_id(rng, caller.host.strip("[]")), f"{rng.getrandbits(40):x}")
+        call_id = vendor.call_id(holes, caller.host.strip("[]"))
+        return cls(caller, exchange, called, call_id, holes.hex(12))

@@ -1,8 +1,10 @@
 """What happens in a call, and how often."""
 
 import enum
-import random
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from sipflow.errors import ConfigError
 
@@ -27,6 +29,7 @@ class Scenario(enum.StrEnum):
         return self in _TALKING
 
 
+SCENARIOS = tuple(Scenario)
 _TALKING = frozenset(
     {
         Scenario.ANSWERED,
@@ -61,9 +64,12 @@ class Mix:
             raise ConfigError("scenario", text, "weights of 0 or more, one of them above 0")
         return cls(tuple(weights))
 
-    def draw(self, rng: random.Random) -> Scenario:
-        """Pick one scenario by its weight."""
-        return rng.choices([s for s, _ in self.weights], [w for _, w in self.weights])[0]
+    def choose(self, chances: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Pick one scenario per number of [0, 1), as places in SCENARIOS."""
+        limits = np.cumsum([weight for _, weight in self.weights])
+        places = np.array([SCENARIOS.index(scenario) for scenario, _ in self.weights])
+        chosen = np.searchsorted(limits, chances * limits[-1], side="right")
+        return np.asarray(places[np.minimum(chosen, places.size - 1)])
 
 
 USUAL = Mix(

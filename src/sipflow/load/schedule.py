@@ -1,18 +1,22 @@
 """Which calls are made when: a number of lines that are always in use, or a number of new calls per second."""
 
-import heapq
-import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
 
 from sipflow.clock import SECOND_US
 from sipflow.load.bank import VoiceBank
 from sipflow.load.call import Call
-from sipflow.load.scenario import Mix, Scenario
+from sipflow.load.draw import Draw, call_keys, draws_below
+from sipflow.load.scenario import SCENARIOS, Mix, Scenario
 
 SHORTEST_US = 2 * SECOND_US  # of a call that is answered
 _RAMP_US = 2 * SECOND_US  # within which every line makes its first call
 _SAMPLE = 200  # calls looked at to foretell the rate
+_PAUSE_US = (1_000, 19_000)  # from the end of a call to the next one of its line: the least, and what is drawn
+_NEVER = np.iinfo(np.int64).max
 
 _SPANS_US = {  # of what is not answered
     Scenario.BUSY: 1_500_000,
@@ -21,13 +25,18 @@ _SPANS_US = {  # of what is not answered
     Scenario.OPTIONS: 100_000,
 }
 
+# Planned calls, in order of their start; `scenario` is a place in SCENARIOS.
+PLANNED = np.dtype([("number", "<u8"), ("key", "<u8"), ("start_us", "<i8"), ("span_us", "<i8"), ("scenario", "u1")])
+
+Planned = NDArray[np.void]
+
 
 @dataclass(frozen=True)
 class Schedule:
     """A plan of calls between `start_us` (since the epoch) and `span_us` later, when all of them have ended.
 
     With `lines`, so many calls are in progress at any time; with `per_second`, so many begin every second. An answered
-    call lasts `talk_us` on average.
+    call lasts `talk_us` on average. What a call is and how long it lasts depends on the seed and its number alone.
     """
 
     seed: int
@@ -39,52 +48,92 @@ class Schedule:
     per_second: float = 0.0
     ipv6: bool = False
 
+    @property
+    def end_us(self) -> int:
+        """Tell when the last call has ended."""
+        return self.start_us + self.span_us
+
     def calls(self) -> Iterator[Call]:
         """Plan the calls, in order of their start; the same schedule always plans the same calls."""
-        rng = random.Random(f"{self.seed}/schedule")
-        return self._by_lines(rng) if self.lines else self._by_rate(rng)
+        for planned in self.stretches(SECOND_US):
+            yield from self.calls_of(planned)
+
+    def calls_of(self, planned: Planned) -> Iterator[Call]:
+        """Give planned calls as values."""
+        for number, _, start_us, span_us, scenario in planned.tolist():
+            yield Call(self.seed, number, SCENARIOS[scenario], start_us, span_us, self.ipv6)
+
+    def stretches(self, stretch_us: int) -> Iterator[Planned]:
+        """Plan the calls stretch by stretch of the clock, many at once; a stretch may have none."""
+        return self._by_lines(stretch_us) if self.lines else self._by_rate(stretch_us)
+
+    def sample(self, size: int) -> list[Call]:
+        """Pick so many of the calls at random, the same ones every time; all of them if there are no more."""
+        whole = np.concatenate([np.empty(0, PLANNED), *self.stretches(SECOND_US)])
+        picked = np.random.default_rng(self.seed).choice(whole.size, min(size, whole.size), replace=False)
+        return list(self.calls_of(whole[np.sort(picked)]))
+
+    def sped_up(self, speed: float) -> "Schedule":
+        """Plan for a clock that runs `speed` times as fast: what takes longer begins earlier, and ends when it did."""
+        span_us = max(int(self.span_us * speed), 1)
+        return replace(self, span_us=span_us, start_us=self.start_us - max(0, span_us - self.span_us))
 
     def records_per_second(self, bank: VoiceBank, *, sip_only: bool = False) -> float:
         """Foretell how many packets a second the plan makes on its own clock, from a sample of its calls."""
         records = busy_us = 0
-        rng = random.Random(f"{self.seed}/sample")
-        for number in range(_SAMPLE):
-            call = self._call(rng, number, self.start_us, self.span_us)
-            script = call.script()
-            records += len(script.messages)
+        numbers = np.arange(_SAMPLE, dtype=np.int64)
+        starts = np.full(_SAMPLE, self.start_us, np.int64)
+        for call in self.calls_of(self._plan(numbers, starts, np.ones(_SAMPLE))):
+            records += len(call.mould.sayings)
             if not sip_only:
-                records += sum(stream.sent(bank) for stream in script.streams)
+                records += sum(stream.sent(bank) for stream in call.streams())
             busy_us += call.span_us
         if self.lines:
             return self.lines * records / busy_us * SECOND_US
         return self.per_second * records / _SAMPLE
 
-    def _by_lines(self, rng: random.Random) -> Iterator[Call]:
-        ramp_us = min(_RAMP_US, self.span_us // 4)
-        free = [(self.start_us + (ramp_us * line) // self.lines, line) for line in range(self.lines)]
-        heapq.heapify(free)
-        number = 0
-        while free:
-            at_us, line = heapq.heappop(free)
-            left_us = self.start_us + self.span_us - at_us
-            if left_us < SHORTEST_US and number >= self.lines:
-                continue
-            # The first call of a line is cut at random, so that calls do not all end together.
-            share = rng.uniform(0.3, 1.0) if number < self.lines else 1.0
-            call = self._call(rng, number, at_us, left_us, share)
-            yield call
-            number += 1
-            heapq.heappush(free, (call.end_us + rng.randrange(1000, 20_000), line))
+    def _by_lines(self, stretch_us: int) -> Iterator[Planned]:
+        """Follow every line from call to call: call `turn` of a line has the number turn * lines + line."""
+        lines = np.arange(self.lines, dtype=np.int64)
+        next_us = self.start_us + min(_RAMP_US, self.span_us // 4) * lines // self.lines
+        turns = np.zeros(self.lines, np.int64)
+        for horizon_us in range(self.start_us + stretch_us, self.end_us + stretch_us, stretch_us):
+            found = [np.empty(0, PLANNED)]
+            while (free := np.flatnonzero(next_us < horizon_us)).size:
+                first = turns[free] == 0
+                over = ~first & (self.end_us - next_us[free] < SHORTEST_US)
+                next_us[free[over]] = _NEVER
+                free, first = free[~over], first[~over]
+                numbers = turns[free] * self.lines + free
+                # The first call of a line is cut at random, so that calls do not all end together.
+                cut = draws_below(call_keys(self.seed, numbers), Draw.CUT, 700) / 1000 + 0.3
+                planned = self._plan(numbers, next_us[free], np.where(first, cut, 1.0))
+                found.append(planned)
+                pause_us = _PAUSE_US[0] + draws_below(planned["key"], Draw.PAUSE, _PAUSE_US[1])
+                next_us[free] = planned["start_us"] + planned["span_us"] + pause_us
+                turns[free] += 1
+            together = np.concatenate(found)
+            yield together[np.argsort(together["start_us"], kind="stable")]
 
-    def _by_rate(self, rng: random.Random) -> Iterator[Call]:
+    def _by_rate(self, stretch_us: int) -> Iterator[Planned]:
         interval_us = SECOND_US / self.per_second
-        for number in range(int(self.span_us / interval_us)):
-            at_us = self.start_us + int((number + rng.random() * 0.5) * interval_us)
-            left_us = self.start_us + self.span_us - at_us
-            if left_us >= SHORTEST_US or number == 0:
-                yield self._call(rng, number, at_us, left_us)
+        count = int(self.span_us / interval_us)
+        at_once = max(1, int(stretch_us / interval_us))
+        for first in range(0, count, at_once):
+            numbers = np.arange(first, min(count, first + at_once), dtype=np.int64)
+            share = draws_below(call_keys(self.seed, numbers), Draw.PAUSE, 1 << 20) / (1 << 21)
+            starts = self.start_us + ((numbers + share) * interval_us).astype(np.int64)
+            kept = (self.end_us - starts >= SHORTEST_US) | (numbers == 0)
+            yield self._plan(numbers[kept], starts[kept], np.ones(np.count_nonzero(kept)))
 
-    def _call(self, rng: random.Random, number: int, at_us: int, left_us: int, share: float = 1.0) -> Call:
-        scenario = self.mix.draw(rng)
-        span_us = int(rng.uniform(0.7, 1.3) * self.talk_us * share) if scenario.talks else _SPANS_US[scenario]
-        return Call(self.seed, number, scenario, at_us, min(max(span_us, 100_000), left_us), self.ipv6)
+    def _plan(self, numbers: NDArray[np.int64], starts_us: NDArray[np.int64], shares: NDArray[np.float64]) -> Planned:
+        planned = np.empty(numbers.size, PLANNED)
+        planned["number"] = numbers
+        planned["key"] = call_keys(self.seed, numbers)
+        planned["start_us"] = starts_us
+        planned["scenario"] = self.mix.choose(draws_below(planned["key"], Draw.SCENARIO, 1 << 32) / (1 << 32))
+        talks_us = (0.7 + 0.6 * draws_below(planned["key"], Draw.LENGTH, 1 << 20) / (1 << 20)) * self.talk_us * shares
+        fixed_us = np.array([_SPANS_US.get(scenario, 0) for scenario in SCENARIOS])[planned["scenario"]]
+        spans_us = np.where(fixed_us > 0, fixed_us, talks_us).astype(np.int64)
+        planned["span_us"] = np.minimum(np.maximum(spans_us, 100_000), self.end_us - starts_us)
+        return planned

@@ -39,16 +39,6 @@ def plain_steps(rng: np.random.Generator, count: int, samples: int) -> Steps:
     return steps
 
 
-def silence_suppressed(steps: Steps, speaking: NDArray[np.bool_]) -> Steps:
-    """Leave out the packets without speech: timestamps jump, sequence numbers do not."""
-    speaking = speaking.copy()
-    speaking[:1] = True
-    kept = steps[speaking].copy()
-    kept["sequence"] = np.arange(kept.size) & 0xFFFF
-    kept["flags"] = np.where(speaking & ~np.concatenate(([False], speaking[:-1])), MARKER, 0)[speaking]
-    return kept
-
-
 def with_digits(steps: Steps, digits: str, samples: int, length_ms: int = 160) -> Steps:
     """Replace audio by telephone events, the digits spread evenly; audio after a digit begins a new talkspurt."""
     steps = steps.copy()

@@ -7,7 +7,7 @@ import numpy as np
 
 from sipflow._fast import Talker
 from sipflow.load.bank import VoiceBank
-from sipflow.load.steps import Steps, impaired, lost_sequences, plain_steps, silence_suppressed, with_digits
+from sipflow.load.steps import Steps, impaired, lost_sequences, plain_steps, with_digits
 from sipflow.wire.datagram import encode_packet
 from sipflow.wire.endpoint import Endpoint
 from sipflow.wire.packet import Kind, Packet
@@ -22,6 +22,11 @@ class Manner(enum.Enum):
     SUPPRESSED = "nothing while the speaker is silent"
     DIGITS = "telephone events among the audio"
     LOSSY = "losses in bursts, overtaking, duplicates"
+
+    @property
+    def scripted(self) -> bool:
+        """Tell whether packets follow a script and are not simply one after the other."""
+        return self in (Manner.DIGITS, Manner.LOSSY)
 
 
 @dataclass(frozen=True)
@@ -49,28 +54,24 @@ class Stream:
     chance: int
     digits: str = ""
 
-    def steps(self, bank: VoiceBank) -> Steps | None:
-        """Give the script of the stream, or None for a plain one."""
-        if self.manner is Manner.PLAIN or self.count == 0:
+    def steps(self) -> Steps | None:
+        """Give the script of the stream, or None for one that simply sends or is silent."""
+        if not self.manner.scripted or self.count == 0:
             return None
         rng = np.random.default_rng(self.chance)
         steps = plain_steps(rng, self.count, self.samples)
-        if self.manner is Manner.SUPPRESSED:
-            return silence_suppressed(steps, bank.speaking(self.voice, self.position, self.count, self.samples))
         if self.manner is Manner.DIGITS:
             return with_digits(steps, self.digits, self.samples)
         return impaired(rng, steps, self.samples)
 
     def talker(self, bank: VoiceBank, client_id: int = 0) -> Talker:
         """Prepare the stream for sending."""
-        start, loop = bank.places[self.payload_type, self.voice]
-        steps = self.steps(bank)
+        steps = self.steps()
         frame = Packet(Kind.RTP, self.src, self.dst, 0, b"", self.call_id, self.leg, client_id)
         return Talker(
             encode_packet(frame),
-            bank.octets,
-            start,
-            loop,
+            bank.voices,
+            bank.number(self.payload_type, self.voice),
             self.position,
             capture_us=self.start_us,
             count=self.count if steps is None else steps.size,
@@ -80,6 +81,7 @@ class Stream:
             samples=self.samples,
             payload_type=self.payload_type,
             event_type=EVENT_TYPE,
+            suppressed=self.manner is Manner.SUPPRESSED,
             steps=None if steps is None else steps.view(np.uint8),
         )
 
@@ -92,10 +94,14 @@ class Stream:
 
     def sent(self, bank: VoiceBank) -> int:
         """Count the packets that are sent."""
-        steps = self.steps(bank)
+        if self.manner is Manner.SUPPRESSED:
+            speaking = bank.speaking(self.voice, self.position, self.count, self.samples)
+            speaking[:1] = True  # the first packet tells where the stream begins
+            return int(np.count_nonzero(speaking))
+        steps = self.steps()
         return self.count if steps is None else steps.size
 
-    def lost(self, bank: VoiceBank) -> int:
+    def lost(self) -> int:
         """Count the packets that are missing on purpose."""
-        steps = self.steps(bank)
+        steps = self.steps()
         return 0 if steps is None or not steps.size else lost_sequences(steps)

@@ -1,19 +1,22 @@
-"""Asks a server for every call that was sent and compares it with what must be there."""
+"""Asks a server for calls that were sent and compares them with what must be there."""
 
 import json
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import msgspec
 
 from sipflow.clock import SECOND_US
 from sipflow.errors import ServerUnreachable
+from sipflow.load.archive import Archive
 from sipflow.load.audio import differing_samples, expected_audio, read_channel
 from sipflow.load.bank import VoiceBank
 from sipflow.load.call import Call
 from sipflow.load.stream import Stream
+from sipflow.load.totals import Ledger, Totals
 from sipflow.wire.endpoint import Endpoint, parse_endpoint
 from sipflow.wire.packet import Packet
 
@@ -32,7 +35,7 @@ class Found(msgspec.Struct, frozen=True):
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """The comparison of a whole run; `wrong` holds the calls with differences."""
+    """The comparison of a run; `wrong` holds the calls with differences, `totals` what became of all packets."""
 
     calls: int
     messages: int
@@ -40,13 +43,31 @@ class Verdict(msgspec.Struct, frozen=True):
     packets: int
     settled_s: float
     wrong: list[Found]
+    totals: Totals | None = None
+
+    @property
+    def right(self) -> bool:
+        """Tell whether no difference was found."""
+        return not self.wrong and (self.totals is None or self.totals.right)
 
 
 class Verifier:
-    """Compares calls with what the server at `url` gives for them; `sip_only` calls were sent without their media."""
+    """Compares calls with what the server at `url` gives for them; `sip_only` calls were sent without their media.
 
-    def __init__(self, url: str, *, sip_only: bool = False, audio: bool = True, timeout_s: float = 10.0) -> None:
-        """Open no connection yet."""
+    With `root`, the server's data directory, every RTP packet is read there and compared too.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        sip_only: bool = False,
+        audio: bool = True,
+        timeout_s: float = 10.0,
+        root: Path | None = None,
+    ) -> None:
+        """Open no connection yet. Raises StorageError when `root` is no data root."""
+        self._archive = None if root is None else Archive(root)
         self._client = httpx.Client(base_url=url.rstrip("/"), timeout=timeout_s)
         self._sip_only = sip_only
         self._audio = audio
@@ -54,6 +75,24 @@ class Verifier:
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
+        if self._archive is not None:
+            self._archive.close()
+
+    def ledger(self) -> Ledger:
+        """Ask what the server has counted so far. Raises ServerUnreachable."""
+        return Ledger.ask(self._client)
+
+    def totals(self, before: Ledger, sent: int, settle_s: float) -> Totals:
+        """Count what was stored since `before`; less than was `sent` is asked for again until `settle_s` have passed.
+
+        Right only if nobody else sends to the server. Raises ServerUnreachable.
+        """
+        began = time.monotonic()
+        while True:
+            since = self.ledger().since(before)
+            if since.stored >= sent or time.monotonic() - began >= settle_s:
+                return Totals(sent, since.stored, since.lost)
+            time.sleep(_PAUSE_S)
 
     def run(
         self, calls: Iterable[Call], settle_s: float = 10.0, progress: Callable[[int, int], None] | None = None
@@ -101,12 +140,14 @@ class Verifier:
         packets = 0
         if streams:
             bank = VoiceBank.make(call.seed)
-            counts = [(s, s.sent(bank), s.lost(bank)) for s in streams]
+            counts = [(s, s.sent(bank), s.lost()) for s in streams]
             packets = sum(count for _, count, _ in counts)
             differences += _compare_streams(counts, self._json("/media", {**window, "stats": "1"}, "stats"))
             if self._audio:
                 for leg in sorted({stream.leg for stream in streams}):
                     differences += self._compare_audio([s for s in streams if s.leg == leg], bank, window)
+            if self._archive is not None:
+                differences += self._archive.differences(streams, bank)
         return Found(call_id, len(script.messages), len(streams), packets, differences)
 
     def _compare_audio(self, streams: list[Stream], bank: VoiceBank, window: dict[str, str]) -> list[str]:

@@ -25,7 +25,7 @@ GRACE_US = 60 * SECOND_US
 # the packets meanwhile, and they can be asked for.
 _BATCH_OCTETS = 8 << 20
 _GATHER_SECONDS = 0.25
-_QUEUED = 16
+_QUEUED = 8
 _RETRY_SECONDS = (0.2, 1.0, 5.0)
 # A bucket that fails so often is opened anew: its files may have been exchanged under us.
 _REOPEN_AFTER = 3

@@ -109,6 +109,24 @@ def open_pool(root: Path, size_mb: int | None, place: Path | None = None, *, on_
     return pool
 
 
+def empty_pool_in_memory(root: Path, subdirs: Subdirs) -> None:
+    """Write what an earlier process left in shared memory, so that a pool on the disk can take its place.
+
+    Raises StorageError.
+    """
+    link = root / POOL_DIRECTORY / "pool"
+    if not (link.is_symlink() and link.exists()):
+        return
+    pool = open_pool(root, None)
+    store = Store(root, pool, subdirs)
+    found = store.start()
+    store.stop()
+    LOG.info("wrote %d chunks that were left in shared memory: from now on the pool lies on the disk", found)
+    close_pool(root, pool)
+    if pool.pending():
+        raise StorageError("empty", link, "; ".join(store.faults()) or "the disk takes nothing")
+
+
 def close_pool(root: Path, pool: Pool) -> None:
     """Remove the pool of a root when nothing is left in it; one that still holds packets stays for the next start."""
     link = root / POOL_DIRECTORY / "pool"

@@ -7,6 +7,7 @@ Written here rather than by a library because existing scripts match whole lines
 from collections.abc import Iterator
 
 from sipflow.clock import SECOND_US
+from sipflow.web.account import account_of
 from sipflow.web.status import RecorderSnapshot
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -17,6 +18,11 @@ _COUNTERS = (
     ("sipflow_packets_received_total", "Packets parsed.", ("packets_sip", "packets_rtp")),
     ("sipflow_items_recorded_total", "Packets committed to storage.", ("stored_sip", "stored_rtp")),
     ("sipflow_kernel_drops_total", "Datagrams the kernel dropped before they were read.", ("kernel_drops",)),
+    ("sipflow_frames_total", "Frames found in datagrams that were not refused whole.", ("frames",)),
+    ("sipflow_refused_datagrams_total", "Datagrams refused whole.", ("refused_datagrams",)),
+    ("sipflow_replayed_total", "Packets found in the pool of an earlier process.", ("replayed",)),
+    ("sipflow_replayed_known_total", "Of those, committed before it ended.", ("known_packets",)),
+    ("sipflow_damaged_total", "Packets of the pool whose checksum was wrong.", ("damaged_packets",)),
     ("sipflow_flushes_total", "Commits.", ("flushes",)),
     ("sipflow_flush_errors_total", "Commits that failed.", ("flush_errors",)),
 )
@@ -54,6 +60,8 @@ def _lines(snapshot: RecorderSnapshot, now_us: int) -> Iterator[str]:
         {(("reason", reason),): count for reason, count in sorted(snapshot.rejected.items())},
     )
     for name, text, value in (
+        ("sipflow_pool_packets", "Packets in the pool, not committed yet.", counters.get("pool_packets", 0)),
+        ("sipflow_unaccounted", "Packets that the account misses; 0 at rest.", account_of(snapshot).unaccounted),
         ("sipflow_pending_items", "Pool chunks waiting to be written.", pool.pending),
         ("sipflow_sip_rows_written", "SIP rows in the open buckets.", sum(bucket.sip_rows for bucket in buckets)),
         ("sipflow_media_rows_written", "RTP rows in the open buckets.", sum(bucket.rtp_rows for bucket in buckets)),
@@ -76,9 +84,38 @@ def _lines(snapshot: RecorderSnapshot, now_us: int) -> Iterator[str]:
         "Chunks of the pool, by state.",
         {(("state", state),): getattr(pool, state) for state in ("free", "pending", "total")},
     )
+    yield from _senders(snapshot)
     yield "# HELP sipflow_info The version that is running."
     yield "# TYPE sipflow_info gauge"
     yield f'sipflow_info{{version="{_escaped(snapshot.version)}"}} 1'
+
+
+def _senders(snapshot: RecorderSnapshot) -> Iterator[str]:
+    yield from _family(
+        "sipflow_client_packets_total",
+        "counter",
+        "Packets stored or in the pool, by the client id of their sender; the busiest senders.",
+        {(("client_id", str(one.client_id)),): one.packets for one in snapshot.clients},
+    )
+    yield from _family(
+        "sipflow_source_packets_total",
+        "counter",
+        "Packets stored or in the pool, by the address they came from; the busiest ones.",
+        {
+            (("source", one.address), ("type", kind)): getattr(one, kind)
+            for one in snapshot.sources
+            for kind in ("rtp", "sip")
+        },
+    )
+    for name, text, field in (
+        ("sipflow_source_datagrams_total", "Datagrams, by the address they came from.", "datagrams"),
+        ("sipflow_source_octets_total", "Octets of datagrams, by the address they came from.", "octets"),
+        ("sipflow_source_refused_total", "Frames and datagrams not taken, by the address they came from.", "refused"),
+    ):
+        samples: dict[tuple[tuple[str, str], ...], int] = {
+            (("source", one.address),): getattr(one, field) for one in snapshot.sources
+        }
+        yield from _family(name, "counter", text, samples)
 
 
 def _family(name: str, kind: str, text: str, samples: dict[tuple[tuple[str, str], ...], int]) -> Iterator[str]:

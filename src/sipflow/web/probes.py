@@ -7,6 +7,7 @@ from starlette.routing import Route
 
 from sipflow.clock import SECOND_US, now_us
 from sipflow.errors import BadQuery, SipflowError, StorageError
+from sipflow.web.account import Account, account_of
 from sipflow.web.metrics import CONTENT_TYPE, exposition
 from sipflow.web.reply import reply
 from sipflow.web.status import RecorderSnapshot, RecorderStatus
@@ -26,6 +27,7 @@ class Health(msgspec.Struct, frozen=True):
     version: str = ""
     started_us: int | None = None
     listening: list[str] = []
+    account: Account | None = None
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -87,7 +89,7 @@ class Probes:
             return Health("error", [f"the recorder cannot be read: {error}"])
         reasons = list(_reasons(snapshot))
         status = "error" if reasons else "ok"
-        return Health(status, reasons, snapshot.version, snapshot.started_us, snapshot.listening)
+        return Health(status, reasons, snapshot.version, snapshot.started_us, snapshot.listening, account_of(snapshot))
 
 
 def _reasons(snapshot: RecorderSnapshot) -> list[str]:

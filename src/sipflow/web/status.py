@@ -23,6 +23,29 @@ class OpenBucket(msgspec.Struct, frozen=True):
     data_octets: int = 0
 
 
+class Source(msgspec.Struct, frozen=True):
+    """An address that datagrams came from, since the recorder started; `seen_us` is when the last one did.
+
+    `refused` counts frames and whole datagrams that were not taken, for whatever reason.
+    """
+
+    address: str
+    datagrams: int
+    octets: int
+    sip: int
+    rtp: int
+    refused: int
+    seen_us: int
+
+
+class Client(msgspec.Struct, frozen=True):
+    """A sender by its client id, and how many packets of it are stored or in the pool."""
+
+    client_id: int
+    packets: int
+    seen_us: int
+
+
 class RecorderNote(msgspec.Struct, frozen=True):
     """What the recorder writes about itself into the pool, twice a second; the rest of a snapshot is counted there."""
 
@@ -38,6 +61,9 @@ class RecorderNote(msgspec.Struct, frozen=True):
     flushes: int
     flush_errors: int
     damaged_chunks: int
+    damaged_packets: int
+    known_packets: int
+    replayed: int
     pool: PoolState
     faults: list[str]
     open_buckets: list[OpenBucket]
@@ -49,7 +75,8 @@ class RecorderSnapshot(msgspec.Struct, frozen=True):
     """The recorder at one moment; times in microseconds since the epoch, sizes in octets.
 
     `counters` only ever grow: datagrams, octets, packets_sip, packets_rtp (parsed), stored_sip, stored_rtp (packets
-    committed), flush_rows_sip, flush_rows_rtp (rows committed), flushes, flush_errors, kernel_drops.
+    committed), flush_rows_sip, flush_rows_rtp (rows committed), flushes, flush_errors, kernel_drops, and what
+    `web.account` makes an account of. `sources` and `clients` are the busiest senders.
     `rejected` are frames refused, by reason; `dropped` are packets that were parsed and then not stored, by reason.
     `faults` are sentences, each one a reason for the health check to be red.
     """
@@ -67,6 +94,8 @@ class RecorderSnapshot(msgspec.Struct, frozen=True):
     open_buckets: list[OpenBucket] = []
     disk_free: int = 0
     disk_total: int = 0
+    sources: list[Source] = []
+    clients: list[Client] = []
 
 
 class RecorderStatus(Protocol):

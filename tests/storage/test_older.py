@@ -1,0 +1,115 @@
+"""Indexes of version 1, as sipflow 0.1.0 wrote them, are read like those of today, and never written."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from captures import SHARED, need
+from sipflow.importer import import_files
+from sipflow.query.answer import Criteria
+from sipflow.query.history import History
+from sipflow.storage.block import Block, iter_blocks
+from sipflow.storage.catalog import Catalog
+from sipflow.storage.layout import DATA, DATABASE, find_buckets
+from sipflow.storage.reindex import reindex
+from sipflow.storage.sealer import Sealer
+
+_SCHEMA = Path(__file__).parents[1] / "reference" / "index_v1.sql"
+_FILES = ("sipp-g711a.pcap", "aaa.pcap", "proxy-two-legs.pcap")
+
+
+def write_v1(directory: Path) -> None:
+    """Put an index of version 1 in the place of the one that stands there, with the same rows."""
+    database = directory / DATABASE
+    database.chmod(0o600)
+    database.rename(directory / "today.db")
+    with closing(sqlite3.connect(database, isolation_level=None)) as old:
+        old.executescript(_SCHEMA.read_text("utf-8"))
+        old.execute("ATTACH ? AS today", [str(directory / "today.db")])
+        old.execute("INSERT INTO call_meta SELECT * FROM today.call_meta")
+        for block in iter_blocks(directory / DATA):
+            assert isinstance(block, Block)
+            head = block.header
+            row = [block.offset, head.length, head.kind, head.records, head.t0_us, head.t1_us, head.chunk]
+            old.execute("INSERT INTO blocks VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        old.execute(
+            "INSERT INTO sip_msgs SELECT m.id, call, t0_us, src, dst, method, status, cseq, block, position "
+            "FROM today.sip_msgs m JOIN today.paths p ON p.id = m.path"
+        )
+        old.execute(
+            "INSERT INTO media_msgs SELECT m.id, call, t0_us, t0_us + span_us, leg, src, dst, ssrc, payload_type, "
+            "packets, lost, jitter_us, first_seq, last_seq, block "
+            "FROM today.media_msgs m JOIN today.streams s ON s.id = m.stream"
+        )
+        old.execute("PRAGMA user_version = 1")
+    (directory / "today.db").unlink()
+    database.chmod(0o400)
+
+
+def answers(root: Path) -> list[object]:
+    history = History.open(root)
+    page = history.calls(Criteria(limit=500))
+    assert page.faults == []
+    found: list[object] = [page.calls]
+    for call in page.calls:
+        flow, media = history.flow(call.call_id), history.media(call.call_id)
+        assert not flow.faults
+        assert not media.faults
+        chunks = [(chunk.key, chunk.rows.tobytes(), chunk.data) for chunk in media.chunks]
+        found.append((flow.messages, chunks, history.call(call.call_id)))
+    history.close()
+    return found
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    import_files([need(SHARED / name) for name in _FILES], tmp_path)
+    return tmp_path
+
+
+def test_an_older_index_gives_the_same_answers(root: Path) -> None:
+    today = answers(root)
+    assert len(today) > 5
+    for path in find_buckets(root):
+        write_v1(root / path)
+    assert answers(root) == today
+    reindex(root)
+    for path in find_buckets(root):
+        with closing(sqlite3.connect(root / path / DATABASE)) as index:
+            assert index.execute("PRAGMA user_version").fetchone() == (2,)
+    assert answers(root) == today
+
+
+def test_a_newer_index_is_named_and_hides_no_other(root: Path) -> None:
+    first, *others = find_buckets(root)
+    assert others
+    (root / first / DATABASE).chmod(0o600)
+    with closing(sqlite3.connect(root / first / DATABASE)) as index:
+        index.execute("PRAGMA user_version = 3")
+    history = History.open(root)
+    page = history.calls(Criteria(limit=500))
+    assert page.calls
+    (fault,) = page.faults
+    assert (fault.where, "written by a later sipflow" in fault.what) == (first.as_posix(), True)
+    history.close()
+
+
+def test_a_bucket_begun_by_an_older_version_is_finished_by_this_one(root: Path) -> None:
+    before = answers(root)
+    catalog = Catalog(root)
+    for part in catalog.parts():
+        write_v1(root / part.path)
+        for name in (DATA, DATABASE):
+            (root / part.path / name).chmod(0o600)
+        catalog.sealing(part)
+    sealer = Sealer(root)
+    sealer.start()
+    for part in catalog.open_parts():
+        sealer.put(part, None)
+    sealer.stop()
+    assert sealer.fault == ""
+    assert [part.state for part in catalog.parts()] == ["sealed"] * len(catalog.parts())
+    catalog.close()
+    assert answers(root) == before
