@@ -34,17 +34,20 @@ def main() -> int:
     """Measure, print, keep; 1 when a benchmark could not be run."""
     asked = _options()
     if asked.table or asked.readme:
-        block = results.markdown(results.read())
+        if not results.PATH.exists():
+            print(f"{results.PATH}: nothing is measured yet; run python -m bench", file=sys.stderr)
+            return 1
+        block = results.markdown(results.read(results.PATH))
         if asked.readme:
             results.README.write_text(results.rewritten(results.README.read_text("utf-8"), block), "utf-8")
         else:
             print(block)
         return 0
-    known = results.load()
+    known = results.load(results.PATH)
     scale = Scale(asked.quick, asked.runs or (1 if asked.quick else 3), asked.dir, _captures(asked.captures))
     for name in asked.only:
         _measure(name, scale, known)
-        results.save(known)
+        results.save(known, results.PATH)
     print(results.markdown(known))
     print(f"({results.PATH})", file=sys.stderr)
     return 1 if known.failed.keys() & set(asked.only) else 0

@@ -33,7 +33,7 @@ COLUMNS = [
 
 def measure(scale: Scale) -> Findings:
     """Measure signalling alone, media in full chunks, and in short ones."""
-    calls = 1000 if scale.quick else 4000
+    calls = 3000 if scale.quick else 8000
     rows = [
         spread_rows([_run(name, calls, packets, scale.directory) for _ in range(scale.runs)])
         for name, packets in (("SIP", 0), ("media", 100), ("media, chunks of 10", 10))

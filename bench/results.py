@@ -34,7 +34,7 @@ class Results(msgspec.Struct):
     failed: dict[str, str] = {}
 
 
-def load(path: Path = PATH) -> Results:
+def load(path: Path) -> Results:
     """Read what was found before; nothing when there is nothing, or it was found on another machine."""
     here = machine()
     if path.exists():
@@ -44,12 +44,12 @@ def load(path: Path = PATH) -> Results:
     return Results(here, {})
 
 
-def read(path: Path = PATH) -> Results:
+def read(path: Path) -> Results:
     """Read what was found, wherever. Raises FileNotFoundError."""
     return msgspec.json.decode(path.read_bytes(), type=Results)
 
 
-def save(results: Results, path: Path = PATH) -> None:
+def save(results: Results, path: Path) -> None:
     """Write everything, as one file."""
     path.parent.mkdir(exist_ok=True)
     fresh = path.with_suffix(".new")

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 from bench import __main__ as program
+from bench import results
 from bench.archive import build
 from bench.bare import Bare
-from bench.figures import Column, Findings, Line, Row, Spread, machine, spread, spread_rows, table, written
+from bench.figures import Column, Findings, Line, Row, Scale, Spread, machine, spread, spread_rows, table, written
 from bench.results import BEGIN, END, README, Results, load, markdown, measured, read, rewritten, save
 from bench.watch import slope
 
@@ -74,6 +75,43 @@ def test_results_come_back_as_they_were_kept_and_not_on_another_machine(tmp_path
     save(kept, path)
     assert load(path).benches == {}
     assert read(path).benches == kept.benches
+
+
+def test_the_last_results_are_printed_again_and_put_into_the_readme(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(results, "PATH", tmp_path / "bench.json")
+    monkeypatch.setattr(results, "README", tmp_path / "README.md")
+    results.README.write_text(f"# one\n{BEGIN}\nold\n{END}\n# two\n", "utf-8")
+    monkeypatch.setattr("sys.argv", ["bench", "--table"])
+    assert program.main() == 1
+    assert "run python -m bench" in capsys.readouterr().err
+    save(
+        Results(machine(), {"wav": measured(FINDINGS, quick=True, runs=1, seconds=1.0, load_before=0.5)}), results.PATH
+    )
+    assert program.main() == 0
+    assert "| packets a second" in capsys.readouterr().out
+    monkeypatch.setattr("sys.argv", ["bench", "--readme"])
+    assert program.main() == 0
+    page = results.README.read_text("utf-8")
+    assert page.startswith(f"# one\n{BEGIN}\n| what |")
+    assert page.endswith(f"{END}\n# two\n")
+    assert "old" not in page
+
+
+def test_what_is_measured_again_replaces_what_was_and_a_failure_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(scale: Scale) -> Findings:
+        raise FileNotFoundError("no captures here")
+
+    monkeypatch.setattr(results, "PATH", tmp_path / "bench.json")
+    monkeypatch.setattr(program, "BENCHES", {"packet": broken, "wav": lambda _scale: FINDINGS})
+    monkeypatch.setattr("sys.argv", ["bench", "--quick"])
+    assert program.main() == 1
+    found = read(tmp_path / "bench.json")
+    assert (found.benches["wav"].findings, found.benches["wav"].quick) == (FINDINGS, True)
+    assert found.failed == {"packet": "FileNotFoundError: no captures here"}
 
 
 def test_several_runs_become_median_and_bounds() -> None:
