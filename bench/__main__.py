@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench import bucket, flatness, ingest, load, message, packet, query, results, wav
-from bench.figures import Findings, Scale
+from bench.figures import Findings, NothingToMeasure, Scale
 
 BENCHES: dict[str, Callable[[Scale], Findings]] = {
     "ingest": ingest.measure,
@@ -59,6 +59,9 @@ def _measure(name: str, scale: Scale, known: results.Results) -> None:
     known.failed.pop(name, None)
     try:
         findings = BENCHES[name](scale)
+    except NothingToMeasure as reason:
+        print(f"{name}: left out: {reason}", file=sys.stderr)
+        return
     except Exception as error:  # noqa: BLE001 - the others are measured all the same
         traceback.print_exc()
         known.failed[name] = f"{type(error).__name__}: {error}"

@@ -13,7 +13,7 @@ from sipflow.storage.block import Block, read_block
 from sipflow.storage.layout import DATA, DATABASE, find_buckets
 
 _SAMPLED_BLOCKS = 500
-_LEVEL = 1  # of zstd, as the encoder packs streams
+_LEVEL = 1  # of zstd: what is packed so is small and hardly differs from level to level
 
 
 class Disk(NamedTuple):
@@ -65,16 +65,16 @@ def _bucket(directory: Path) -> Disk:
         for offset in offsets:
             block: Block = read_block(file.fileno(), offset, directory / DATA)
             lengths = int(block.chunk().rows["payload_length"].sum())
-            # The payload stands last: alone it tells what of the frame it takes.
-            packed = len(zstandard.ZstdCompressor(_LEVEL).compress(block.content[len(block.content) - lengths :]))
+            # The payload stands last: what is before it, packed alone, is what the columns take of the frame.
+            ahead = len(zstandard.ZstdCompressor(_LEVEL).compress(block.content[: len(block.content) - lengths]))
             sampled += block.header.records
             if block.header.records > 1:
                 span_us += (
                     (block.header.t1_us - block.header.t0_us) * block.header.records // (block.header.records - 1)
                 )
             audio += lengths
-            payload += packed
-            columns += block.header.frame_length - packed
+            payload += block.header.frame_length - ahead
+            columns += ahead
             headers += block.header.length - block.header.frame_length
     share = packets / sampled if sampled else 0.0
     # Each packet stands for the time to the next of its stream; two streams speak at once in a call of ours.

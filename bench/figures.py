@@ -11,6 +11,10 @@ from typing import Any
 import msgspec
 
 
+class NothingToMeasure(Exception):
+    """What a benchmark needs is not on this machine."""
+
+
 class Spread(msgspec.Struct, frozen=True):
     """A figure measured several times."""
 

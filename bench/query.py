@@ -67,15 +67,21 @@ def measure(scale: Scale) -> Findings:
     def p99(question: str, also: str) -> str:
         return " / ".join(written(by_question[one]["p99_ms"], ".1f") for one in (question, also))
 
-    title = f"{archive.stored_calls:,} calls in {archive.parts} buckets, built in {archive.seconds} s"
+    title = f"{archive.stored_calls:,} calls in {archive.parts} buckets"
     lines = [
-        Line(f"`/flow` of a finished call over HTTP, cold in this process [ms, 99th percentile], {title}",
+        Line(f"{title}: `/flow` of a finished call over HTTP; with nothing in memory [ms, 99th percentile]",
              p99("HTTP /flow", "flow, cold"), "5"),
-        Line("a call by its id, an unknown id [ms, 99th percentile]", p99("call by id", "call by id, unknown")),
-        Line("a page of 50 calls: newest, from the midst [ms, 99th percentile]",
+        Line(f"{title}: a call by its id, an unknown id [ms, 99th percentile]",
+             p99("call by id", "call by id, unknown")),
+        Line(f"{title}: a page of 50 calls, newest; from the midst [ms, 99th percentile]",
              p99("page of 50, newest", "page of 50, from the midst"), "50"),
     ]  # fmt: skip
-    settings = {**size._asdict(), "catalog_octets": archive.catalog_octets, "index_octets": archive.index_octets}
+    settings = {
+        **size._asdict(),
+        "built_s": archive.seconds,
+        "catalog_octets": archive.catalog_octets,
+        "index_octets": archive.index_octets,
+    }
     return Findings(title, COLUMNS, rows, settings, lines)
 
 

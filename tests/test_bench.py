@@ -9,7 +9,20 @@ from bench import __main__ as program
 from bench import results
 from bench.archive import build
 from bench.bare import Bare
-from bench.figures import Column, Findings, Line, Row, Scale, Spread, machine, spread, spread_rows, table, written
+from bench.figures import (
+    Column,
+    Findings,
+    Line,
+    NothingToMeasure,
+    Row,
+    Scale,
+    Spread,
+    machine,
+    spread,
+    spread_rows,
+    table,
+    written,
+)
 from bench.results import BEGIN, END, README, Results, load, markdown, measured, read, rewritten, save
 from bench.watch import slope
 
@@ -103,15 +116,19 @@ def test_what_is_measured_again_replaces_what_was_and_a_failure_stops_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(scale: Scale) -> Findings:
-        raise FileNotFoundError("no captures here")
+        raise RuntimeError("no server")
+
+    def absent(scale: Scale) -> Findings:
+        raise NothingToMeasure("no captures")
 
     monkeypatch.setattr(results, "PATH", tmp_path / "bench.json")
-    monkeypatch.setattr(program, "BENCHES", {"packet": broken, "wav": lambda _scale: FINDINGS})
+    monkeypatch.setattr(program, "BENCHES", {"query": broken, "packet": absent, "wav": lambda _scale: FINDINGS})
     monkeypatch.setattr("sys.argv", ["bench", "--quick"])
     assert program.main() == 1
     found = read(tmp_path / "bench.json")
     assert (found.benches["wav"].findings, found.benches["wav"].quick) == (FINDINGS, True)
-    assert found.failed == {"packet": "FileNotFoundError: no captures here"}
+    assert list(found.benches) == ["wav"]
+    assert found.failed == {"query": "RuntimeError: no server"}
 
 
 def test_several_runs_become_median_and_bounds() -> None:
