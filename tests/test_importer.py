@@ -63,7 +63,7 @@ def test_an_imported_capture_comes_back_whole(capture: Path, tmp_path: Path) -> 
     for bucket in buckets:
         assert subprocess.run(["zstd", "-tq", str(tmp_path / bucket / DATA)], check=False).returncode == 0
         (tmp_path / bucket / DATABASE).unlink()
-    rebuilt = reindex(tmp_path)
+    rebuilt = reindex(tmp_path).buckets
     assert [one.damage for one in rebuilt] == [[] for _ in buckets]
     assert everything(tmp_path, calls) == (sip, rtp, summaries)
 

@@ -47,6 +47,7 @@ class SipflowClient:
             raise ConfigError("--url", url, "http://HOST:PORT or https://HOST:PORT")
         self.url = base
         headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self.unread: list[str] = []
         self._http = httpx.Client(headers=headers, timeout=httpx.Timeout(IDLE_S, connect=CONNECT_S))
 
     def close(self) -> None:
@@ -80,6 +81,7 @@ class SipflowClient:
                     answer.read()
                     raise NothingToPlay(_message(answer))
                 self._check(answer, call_id)
+                self.unread = [answer.headers["Sipflow-Faults"]] if "Sipflow-Faults" in answer.headers else []
                 yield from answer.iter_bytes()
         except httpx.HTTPError as error:
             raise ServerUnreachable(f"{self.url} did not answer: {_reason(error)}") from None

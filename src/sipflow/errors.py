@@ -7,6 +7,7 @@ SipflowError
     RootBusy                  another recorder owns the data root
     UnfitBucket               a bucket that must not be written any further
     DamagedBlock              a block that fails its checks: .offset
+    DamagedSeal               a data.raw that does not end in the seal of its bucket
     NewerFormat               written by a later version of sipflow
     BadCapture                a capture file that cannot be read from its first octet: .found, .allowed
   QueryError                  a question that cannot be answered
@@ -71,6 +72,13 @@ class DamagedBlock(StorageError):
     def __init__(self, path: Path | str, offset: int, what: str) -> None:
         super().__init__("read", path, f"block at octet {offset}: {what}")
         self.offset = offset
+
+
+class DamagedSeal(StorageError):
+    """A data.raw that does not end in the seal of its bucket: cut off, damaged, or never sealed."""
+
+    def __init__(self, path: Path | str, what: str) -> None:
+        super().__init__("read", path, what)
 
 
 class NewerFormat(StorageError):

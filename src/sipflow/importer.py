@@ -12,6 +12,7 @@ from sipflow.errors import StorageError
 from sipflow.ingest.capture_file import CaptureFile
 from sipflow.ingest.import_report import ImportReport
 from sipflow.storage.layout import Subdirs
+from sipflow.storage.mend import renew_at_once
 from sipflow.storage.store import MIB, Store
 from sipflow.wire.datagram import same_family
 
@@ -33,6 +34,7 @@ def import_files(
     """
     captures = [CaptureFile(file, _told(progress, file)) for file in files]
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    renew_at_once(root)
     with tempfile.TemporaryDirectory(prefix="sipflow-import-") as scratch:
         try:
             pool = Pool.open(str(Path(scratch) / "pool"), _POOL_MB * MIB, now_us())

@@ -18,6 +18,7 @@ from sipflow.config import Address, Settings
 from sipflow.errors import ConfigError
 from sipflow.orders import ReaderOrders
 from sipflow.storage.layout import Subdirs
+from sipflow.storage.mend import Completion, mend_root
 from sipflow.storage.store import MIB, RootLock, Store, close_pool, empty_pool_in_memory, open_pool, sweep_orphans
 from sipflow.thread import NamedThread
 from sipflow.version import __version__
@@ -73,6 +74,7 @@ class Recorder:
         with ExitStack() as undo:
             self._lock = RootLock(settings.root)
             undo.callback(self._lock.close)
+            mend_root(settings.root)
             sockets = [sock for address in settings.udp for sock in bind_udp(address, settings.receivers)]
             for sock in sockets:
                 undo.callback(sock.close)
@@ -96,6 +98,7 @@ class Recorder:
             replayed = self._store.start()
             if replayed:
                 LOG.info("replayed %d chunks that an earlier process left in the pool", replayed)
+            Completion(settings.root).start()
             self._listeners = [_Listener(sock, self._store, slot, settings) for slot, sock in enumerate(sockets)]
             undo.pop_all()
 

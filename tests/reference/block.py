@@ -13,6 +13,8 @@ import zstandard
 HEADER = struct.Struct("<II2sBBBBHIIIIQqqI")
 MESSAGE = struct.Struct("<qqIiHHBBHI")
 IDENTITY = struct.Struct("<BBIiIHH")
+NO_BLOCKS = ((0x184D2A51, b"SFER"), (0x184D2A52, b"SFSE"))
+SEAL = struct.Struct("<II4sB3sQQQQII")
 SIGN = {64: 1 << 63, 32: 1 << 31, 16: 1 << 15}
 
 
@@ -208,9 +210,24 @@ def block(octets: bytes, offset: int) -> tuple[Block, int]:
 
 
 def read(octets: bytes) -> list[Block]:
-    """Read all blocks of data.raw."""
+    """Read all blocks of data.raw, stepping over its seal and over what retention erased."""
     blocks, offset = [], 0
     while offset < len(octets):
+        skippable, size, name = struct.unpack("<II4s", octets[offset : offset + 12].ljust(12, b"\0"))
+        if (skippable, name) in NO_BLOCKS:
+            offset += 8 + size
+            continue
         found, offset = block(octets, offset)
         blocks.append(found)
     return blocks
+
+
+def seal(octets: bytes) -> dict[str, int]:
+    """Read the seal that a sealed data.raw ends in."""
+    last = octets[-SEAL.size :]
+    skippable, size, name, version, _, blocks, records, end, length, crc, seal_crc = SEAL.unpack(last)
+    if (skippable, size, name, version) != (0x184D2A52, SEAL.size - 8, b"SFSE", 1) or crc32c(last[:-4]) != seal_crc:
+        raise ValueError("no seal")
+    if end != len(octets) - SEAL.size:
+        raise ValueError("the seal of another file")
+    return {"blocks": blocks, "records": records, "end": end, "index_length": length, "index_crc": crc}

@@ -7,45 +7,16 @@ from pathlib import Path
 import pytest
 
 from captures import SHARED, need
+from older import strip_seal, write_v1
 from sipflow.importer import import_files
 from sipflow.query.answer import Criteria
 from sipflow.query.history import History
-from sipflow.storage.block import Block, iter_blocks
 from sipflow.storage.catalog import Catalog
 from sipflow.storage.layout import DATA, DATABASE, find_buckets
 from sipflow.storage.reindex import reindex
 from sipflow.storage.sealer import Sealer
 
-_SCHEMA = Path(__file__).parents[1] / "reference" / "index_v1.sql"
 _FILES = ("sipp-g711a.pcap", "aaa.pcap", "proxy-two-legs.pcap")
-
-
-def write_v1(directory: Path) -> None:
-    """Put an index of version 1 in the place of the one that stands there, with the same rows."""
-    database = directory / DATABASE
-    database.chmod(0o600)
-    database.rename(directory / "today.db")
-    with closing(sqlite3.connect(database, isolation_level=None)) as old:
-        old.executescript(_SCHEMA.read_text("utf-8"))
-        old.execute("ATTACH ? AS today", [str(directory / "today.db")])
-        old.execute("INSERT INTO call_meta SELECT * FROM today.call_meta")
-        for block in iter_blocks(directory / DATA):
-            assert isinstance(block, Block)
-            head = block.header
-            row = [block.offset, head.length, head.kind, head.records, head.t0_us, head.t1_us, head.chunk]
-            old.execute("INSERT INTO blocks VALUES (?, ?, ?, ?, ?, ?, ?)", row)
-        old.execute(
-            "INSERT INTO sip_msgs SELECT m.id, call, t0_us, src, dst, method, status, cseq, block, position "
-            "FROM today.sip_msgs m JOIN today.paths p ON p.id = m.path"
-        )
-        old.execute(
-            "INSERT INTO media_msgs SELECT m.id, call, t0_us, t0_us + span_us, leg, src, dst, ssrc, payload_type, "
-            "packets, lost, jitter_us, first_seq, last_seq, block "
-            "FROM today.media_msgs m JOIN today.streams s ON s.id = m.stream"
-        )
-        old.execute("PRAGMA user_version = 1")
-    (directory / "today.db").unlink()
-    database.chmod(0o400)
 
 
 def answers(root: Path) -> list[object]:
@@ -74,6 +45,7 @@ def test_an_older_index_gives_the_same_answers(root: Path) -> None:
     assert len(today) > 5
     for path in find_buckets(root):
         write_v1(root / path)
+        strip_seal(root / path)
     assert answers(root) == today
     reindex(root)
     for path in find_buckets(root):
@@ -101,6 +73,7 @@ def test_a_bucket_begun_by_an_older_version_is_finished_by_this_one(root: Path) 
     catalog = Catalog(root)
     for part in catalog.parts():
         write_v1(root / part.path)
+        strip_seal(root / part.path)
         for name in (DATA, DATABASE):
             (root / part.path / name).chmod(0o600)
         catalog.sealing(part)

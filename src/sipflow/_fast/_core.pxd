@@ -207,9 +207,11 @@ cdef extern from "pool.h" nogil:
         SF_FREE
     enum:
         SF_POOL_RECEIVERS
+        SF_POOL_VERSION
         SF_POOL_NOTE_OCTETS
         SF_SIP_CHUNK
         SF_STREAM_CHUNK
+    const uint64_t SF_POOL_MAGIC
     struct sf_ledger:
         uint64_t datagrams
         uint64_t octets
@@ -335,6 +337,7 @@ cdef extern from "index.h" nogil:
                            sf_index_error *error)
     c_bool sf_index_run(sf_index *index, const char *sql, sf_index_error *error)
     uint64_t sf_index_end(const sf_index *index)
+    uint64_t sf_index_blocks(const sf_index *index)
     uint64_t sf_index_replay_from(const sf_index *index)
     uint64_t sf_index_sip_rows(const sf_index *index)
     uint64_t sf_index_media_rows(const sf_index *index)

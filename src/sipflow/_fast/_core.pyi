@@ -171,6 +171,8 @@ def arena_messages(memory: Buffer, count: int) -> list[MessageFields]:
 
 # ---- pool, intake, receiver ----
 
+POOL_MAGIC: int  # the first eight octets of a pool, little-endian; its version follows in four
+POOL_VERSION: int
 LEDGERS: int  # intakes that can share a pool
 
 class Pool:
@@ -303,6 +305,8 @@ class IndexWriter:
     def close(self) -> None: ...
     @property
     def end(self) -> int: ...
+    @property
+    def blocks(self) -> int: ...
     @property
     def replay_from(self) -> int: ...
     @property

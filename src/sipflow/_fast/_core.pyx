@@ -508,6 +508,8 @@ def arena_messages(memory, unsigned count):
 # ---- pool, intake, receiver ----
 
 LEDGERS = <int>SF_POOL_RECEIVERS
+POOL_MAGIC = int(SF_POOL_MAGIC)
+POOL_VERSION = <int>SF_POOL_VERSION
 
 cdef object _errno_error(str path):
     return OSError(errno, os.strerror(errno), path)
@@ -960,6 +962,10 @@ cdef class IndexWriter:
     @property
     def end(self):
         return sf_index_end(self.opened())
+
+    @property
+    def blocks(self):
+        return sf_index_blocks(self.opened())
 
     @property
     def replay_from(self):

@@ -117,6 +117,7 @@ struct sf_index {
     int fd;
     enum sf_index_durability durability;
     uint64_t end;
+    uint64_t blocks;
     uint64_t replay_from;
     int64_t last_call;
     uint64_t sip_rows, media_rows;
@@ -711,16 +712,16 @@ static bool number(struct sf_index *index, const char *sql, uint64_t *out)
     return good || fail(index, 0);
 }
 
+#define STATE_OF(name) "SELECT coalesce(max(value), 0) FROM state WHERE name = '" name "'"
+
 static bool read_state(struct sf_index *index)
 {
-    uint64_t last;
-    bool good =
-        number(index, "SELECT coalesce(max(value), 0) FROM state WHERE name = 'end'",
-               &index->end) &&
-        number(index, "SELECT coalesce(max(value), 0) FROM state WHERE name = 'replay_from'",
-               &index->replay_from) &&
-        number(index, "SELECT coalesce(max(id), 0) FROM call_meta", &last);
-    index->last_call = good ? (int64_t)last : 0;
+    uint64_t last = 0;
+    bool good = number(index, STATE_OF("end"), &index->end) &&
+                number(index, STATE_OF("blocks"), &index->blocks) &&
+                number(index, STATE_OF("replay_from"), &index->replay_from) &&
+                number(index, "SELECT coalesce(max(id), 0) FROM call_meta", &last);
+    index->last_call = (int64_t)last;
     return good;
 }
 
@@ -797,6 +798,15 @@ static bool write_data(struct sf_index *index, const struct sf_portion *const *p
     return true;
 }
 
+static uint64_t blocks_of(const struct sf_portion *const *portions, size_t count)
+{
+    uint64_t blocks = 0;
+    for (size_t i = 0; i < count; i++) {
+        blocks += portions[i]->count;
+    }
+    return blocks;
+}
+
 /* The rows of all portions; `end` is moved behind their data. */
 static bool write_rows(struct sf_index *index, const struct sf_portion *const *portions,
                        size_t count, uint64_t replay_from, uint64_t *end)
@@ -813,6 +823,7 @@ static bool write_rows(struct sf_index *index, const struct sf_portion *const *p
         }
     }
     return store_changed(index) && put_state(index, "end", *end) &&
+           put_state(index, "blocks", index->blocks + blocks_of(portions, count)) &&
            put_state(index, "replay_from", replay_from);
 }
 
@@ -827,6 +838,7 @@ bool sf_index_append(struct sf_index *index, const struct sf_portion *const *por
     if (write_data(index, portions, count) && run(index, "BEGIN IMMEDIATE") &&
         write_rows(index, portions, count, replay_from, &end) && run(index, "COMMIT")) {
         index->replay_from = replay_from;
+        index->blocks += blocks_of(portions, count);
         index->end = end;
         while (index->call_count > CALLS_MAX || index->octets > OCTETS_MAX) {
             forget_call(index, index->oldest);
@@ -858,6 +870,11 @@ bool sf_index_run(struct sf_index *index, const char *sql, struct sf_index_error
 uint64_t sf_index_end(const struct sf_index *index)
 {
     return index->end;
+}
+
+uint64_t sf_index_blocks(const struct sf_index *index)
+{
+    return index->blocks;
 }
 
 uint64_t sf_index_replay_from(const struct sf_index *index)

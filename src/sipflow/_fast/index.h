@@ -48,6 +48,8 @@ bool sf_index_run(struct sf_index *index, const char *sql, struct sf_index_error
 
 /* Where in data.raw the last block that the index knows ends. */
 uint64_t sf_index_end(const struct sf_index *index);
+/* How many blocks it knows. */
+uint64_t sf_index_blocks(const struct sf_index *index);
 /* Where the blocks begin that a replay has to look at. */
 uint64_t sf_index_replay_from(const struct sf_index *index);
 /* Rows committed since it was opened, of SIP messages and of media chunks. */

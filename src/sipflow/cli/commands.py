@@ -132,9 +132,11 @@ def wav(
     if output == "-":
         for part in parts:
             sys.stdout.buffer.write(part)
-        return
-    target = Path(output if output is not None else file_name(f"{call_id}.wav"))
-    click.echo(f"{target}: {_save(parts, target)} octets", err=True)
+    else:
+        target = Path(output if output is not None else file_name(f"{call_id}.wav"))
+        click.echo(f"{target}: {_save(parts, target)} octets", err=True)
+    for unread in origin.unread:
+        click.echo(f"sipflow: not everything could be read: {printable(unread)}", err=True)
 
 
 def _save(parts: Iterator[bytes], target: Path) -> int:

@@ -10,7 +10,7 @@ from sipflow.config import TOKEN_VARIABLE
 from sipflow.errors import CallUnknown
 from sipflow.media.wav import WavFile
 from sipflow.query.announced import announced
-from sipflow.query.answer import CallPage, CallSummary, Criteria, Flow
+from sipflow.query.answer import CallPage, CallSummary, Criteria, Flow, together
 from sipflow.query.history import History
 from sipflow.query.window import Window
 
@@ -18,7 +18,12 @@ ALWAYS = Window()
 
 
 class Origin(Protocol):
-    """What a command can ask for, from wherever."""
+    """What a command can ask for, from wherever.
+
+    `unread` tells what the last recording lacks because it could not be read; it is known with its first part.
+    """
+
+    unread: list[str]
 
     def close(self) -> None:
         """Let go of files and connections."""
@@ -46,6 +51,7 @@ class LocalOrigin:
 
     def __init__(self, history: History) -> None:
         self._history = history
+        self.unread: list[str] = []
 
     def close(self) -> None:
         """Close the history."""
@@ -70,10 +76,10 @@ class LocalOrigin:
         """Render the WAV of a call in parts. Raises NothingToPlay, CallUnknown."""
         parts = self._history.media(call_id, window)
         flow = self._history.flow(call_id)
-        if not parts.chunks and not flow.messages and not parts.faults:
+        self.unread = [f"{fault.where}: {fault.what}" for fault in together(parts.faults, flow.faults)]
+        if not parts.chunks and not flow.messages and not self.unread:
             raise CallUnknown(call_id)
-        faults = [f"{fault.where}: {fault.what}" for fault in parts.faults]
-        yield from WavFile(call_id, parts.chunks, announced(flow.messages), leg=leg, faults=faults).iterate()
+        yield from WavFile(call_id, parts.chunks, announced(flow.messages), leg=leg, faults=self.unread).iterate()
 
 
 def open_origin(root: Path, url: str | None) -> Origin:

@@ -16,6 +16,11 @@ class Fault(msgspec.Struct, frozen=True):
     what: str
 
 
+def together(*found: list[Fault]) -> list[Fault]:
+    """Put the faults of several questions together, each once."""
+    return list(dict.fromkeys(fault for some in found for fault in some))
+
+
 class CallSummary(msgspec.Struct, frozen=True):
     """One call in one line; times in microseconds, None where the call never got there.
 

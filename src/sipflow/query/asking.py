@@ -2,43 +2,61 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from sipflow.errors import StorageError
 from sipflow.query.answer import CallSummary, Fault
 from sipflow.query.live import ALWAYS, LivePool, list_live, media_of
 from sipflow.query.parts import Listed, OpenPart
-from sipflow.query.shelf import Reading
-from sipflow.storage.catalog import Catalog, Part, found_part
-from sipflow.storage.layout import find_buckets
+from sipflow.query.shelf import PartShelf, Reading
+from sipflow.query.soundness import Soundness
+from sipflow.query.whereabouts import Whereabouts
+from sipflow.storage.catalog import Part
 from sipflow.wire.dialog import CallDigest
 from sipflow.wire.packet import Message
 
 T = TypeVar("T")
 
 
-class Asking:
-    """The places of a history, asked for one answer; `faults` name those that could not be read. One thread."""
+class Places(NamedTuple):
+    """Where answers come from: what all questions to one history share."""
 
-    def __init__(self, root: Path, catalog: Catalog | None, reading: Reading, live: LivePool) -> None:
-        """Borrow a catalog (None: the root has none) and parts for as long as the question lasts."""
-        self._root = root
-        self._catalog = catalog
-        self.reading = reading
-        self.live = live
+    root: Path
+    live: LivePool
+    shelf: PartShelf
+    soundness: Soundness
+    whereabouts: Whereabouts
+
+
+class Asking:
+    """The places of a history, asked for one answer; `faults` name what could not be read. One thread."""
+
+    def __init__(self, places: Places, reading: Reading) -> None:
+        """Borrow the parts of a reading for as long as the question lasts."""
+        self.live = places.live
+        self._places = places
+        self._reading = reading
         self.faults: list[Fault] = []
 
     def parts_with(self, call_id: str) -> list[Part]:
         """List the parts that may hold a call."""
-        return self._walk() if self._catalog is None else self._catalog.parts_with(call_id)
+        return self._places.whereabouts.with_call(call_id, self.faults)
 
     def parts(self) -> list[Part]:
         """List all parts."""
-        return self._walk() if self._catalog is None else self._catalog.parts()
+        return self._places.whereabouts.all(self.faults)
 
-    def _walk(self) -> list[Part]:
-        """Find the buckets of a root without a catalog, as when one was copied here."""
-        return [found_part(self._root, path) for path in find_buckets(self._root)]
+    def ask(self, part: Part, question: Callable[[OpenPart], T]) -> T:
+        """Ask one part. Raises StorageError; what its seal shows to be wrong with what it answers is a fault."""
+        return self._reading.ask(part, lambda opened: self._answer(opened, question))
+
+    def _answer(self, opened: OpenPart, question: Callable[[OpenPart], T]) -> T:
+        answer = question(opened)
+        if opened.sealed:
+            wrong = self._places.soundness.wrong(opened.identity, opened.index_octets, opened.damage)
+            if wrong:
+                self.faults.append(Fault(opened.path, f"{wrong}; `sipflow reindex` makes it anew"))
+        return answer
 
     def each(self, parts: list[Part], ask: Callable[[OpenPart], T]) -> list[T]:
         """Ask each part; raises StorageError when none of them can be read."""
@@ -46,12 +64,12 @@ class Asking:
         failed = []
         for part in parts:
             try:
-                answers.append(self.reading.ask(part, ask))
+                answers.append(self.ask(part, ask))
             except StorageError as error:
                 failed.append(Fault(part.path, str(error)))
-        if failed and not answers:
-            raise StorageError("read", self._root, "; ".join(fault.what for fault in failed))
         self.faults += failed
+        if failed and not answers:
+            raise StorageError("read", self._places.root, "; ".join(fault.what for fault in failed))
         return answers
 
     def whole_call(self, call_id: str, live_messages: list[tuple[int, Message]]) -> Listed | None:

@@ -7,14 +7,14 @@ from typing import TypeVar
 
 from sipflow.errors import CallUnknown, StorageError
 from sipflow.query.answer import CallPage, CallSummary, Criteria, Fault, Flow, MediaParts
-from sipflow.query.asking import Asking, summary
+from sipflow.query.asking import Asking, Places, summary
 from sipflow.query.listing import Listing
 from sipflow.query.live import ALWAYS, LivePool
 from sipflow.query.parts import OpenPart
 from sipflow.query.shelf import PartShelf
+from sipflow.query.soundness import Soundness
+from sipflow.query.whereabouts import Whereabouts
 from sipflow.query.window import Window
-from sipflow.storage.catalog import Catalog
-from sipflow.storage.layout import CATALOG
 from sipflow.wire.packet import Chunk, Message
 
 T = TypeVar("T")
@@ -27,8 +27,9 @@ class History:
         """Use `History.open`."""
         self._root = root
         self._live = LivePool(root)
-        self._parts = PartShelf(root)
-        self._catalogs: list[Catalog] = []
+        self._shelf = PartShelf(root)
+        self._soundness = Soundness()
+        self._whereabouts = Whereabouts(root, self._soundness)
 
     @classmethod
     def open(cls, root: Path) -> "History":
@@ -37,36 +38,19 @@ class History:
             raise StorageError(
                 "open", root, "no such directory; a data root is made by sipflow-server or sipflow import"
             )
-        history = cls(root)
-        with history._catalog():  # one that cannot be read is said at once
-            return history
+        return cls(root)
 
     def close(self) -> None:
         """Close every file; no question may be under way."""
-        self._parts.close()
-        while self._catalogs:
-            self._catalogs.pop().close()
-
-    @contextmanager
-    def _catalog(self) -> Iterator[Catalog | None]:
-        """Lend a catalog to one question; None while there is none."""
-        catalog: Catalog | None = None
-        try:
-            catalog = self._catalogs.pop()
-        except IndexError:
-            # A root that a server has just made has no catalog for a moment: that is an empty history, not an error.
-            if (self._root / CATALOG).exists():
-                catalog = Catalog(self._root, readonly=True)
-        try:
-            yield catalog
-        finally:
-            if catalog is not None:
-                self._catalogs.append(catalog)
+        self._shelf.close()
+        self._soundness.close()
+        self._whereabouts.close()
 
     @contextmanager
     def _asking(self) -> Iterator[Asking]:
-        with self._catalog() as catalog, self._parts.reading() as reading:
-            yield Asking(self._root, catalog, reading, self._live)
+        places = Places(self._root, self._live, self._shelf, self._soundness, self._whereabouts)
+        with self._shelf.reading() as reading:
+            yield Asking(places, reading)
 
     def flow(self, call_id: str, window: Window = ALWAYS) -> Flow:
         """Give the SIP messages of a call, by capture time; none when it is unknown. Raises StorageError."""
@@ -107,6 +91,8 @@ class History:
         with self._asking() as asking:
             listed = asking.whole_call(call_id, live_messages)
         if listed is None:
+            if asking.faults:
+                raise StorageError("read", self._root, "; ".join(fault.what for fault in asking.faults))
             raise CallUnknown(call_id)
         return summary(listed)
 
@@ -118,7 +104,7 @@ class History:
             page = listing.page()
         unreadable = {fault.where for fault in page.faults}
         if not page.calls and listing.parts and unreadable >= {part.path for part in listing.parts}:
-            raise StorageError("read", self._root, "; ".join(fault.what for fault in page.faults))
+            raise StorageError("read", self._root, "; ".join(dict.fromkeys(fault.what for fault in page.faults)))
         return page
 
 

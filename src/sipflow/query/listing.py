@@ -91,7 +91,7 @@ class Listing:
         for part in self._asking.parts_with(call_id):
             if part.path != at.path:
                 try:
-                    if self._asking.reading.ask(part, lambda opened: opened.knows(call_id)):
+                    if self._asking.ask(part, lambda opened: opened.knows(call_id)):
                         return None
                 except StorageError:
                     return None
@@ -100,7 +100,7 @@ class Listing:
     def ask(self, part: Part, question: Callable[[OpenPart], list[Row]]) -> list[Row]:
         """Read rows of a part; none when it cannot be read, which is a fault."""
         try:
-            rows = self._asking.reading.ask(part, question)
+            rows = self._asking.ask(part, question)
         except StorageError as error:
             self._asking.faults.append(Fault(part.path, str(error)))
             return []
@@ -128,10 +128,10 @@ class Listing:
             for at in range(0, len(calls), NAMED_AT_ONCE):
                 names = [one.call_id for one in calls[at : at + NAMED_AT_ONCE]]
                 try:
-                    found = self._asking.reading.ask(part, partial(OpenPart.began, call_ids=names))
+                    found = self._asking.ask(part, partial(OpenPart.began, call_ids=names))
                 except StorageError:
                     break  # whoever sums such a call up says so
-                for call_id, first_us in found:
+                for first_us, call_id in found:
                     earlier[call_id] = min(first_us, earlier.get(call_id, first_us))
         own = []
         for one in calls:

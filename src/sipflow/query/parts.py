@@ -1,10 +1,11 @@
 """One bucket part, opened for questions."""
 
 import os
-import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar, cast
+
+import msgspec
 
 from sipflow.clock import SECOND_US
 from sipflow.errors import DamagedBlock, NewerFormat, StorageError
@@ -12,27 +13,32 @@ from sipflow.query.answer import Criteria
 from sipflow.query.descent import Began
 from sipflow.query.window import Window
 from sipflow.storage.block import Block, header_at, read_block
-from sipflow.storage.index import connect, read_digest
+from sipflow.storage.contents import UNREADABLE
+from sipflow.storage.index import connect, read_digest, version_of
 from sipflow.storage.layout import DATA, DATABASE
+from sipflow.storage.seal import broken_seal
 from sipflow.wire.dialog import CallDigest
 from sipflow.wire.packet import Chunk, Message
 
 _DIGEST = ", ".join(CallDigest.__struct_fields__)
-# Always so many marks, so that the statement is prepared once; those left over are NULL.
-NAMED_AT_ONCE = 256
-_BEGAN = f"SELECT call_id, first_us FROM call_meta WHERE call_id IN ({', '.join('?' * NAMED_AT_ONCE)})"
-_CACHE_KIB = 512  # many parts are open at once, and the kernel keeps their pages too
+_TYPES = [int if field.type is bool else field.type for field in msgspec.structs.fields(CallDigest)]
+# The number of a call, its RTP packets and the fields of its digest, as SQLite gives them.
+_DIGEST_ROW = cast(type[tuple[Any, ...]], tuple.__class_getitem__((int, int | None, *_TYPES)))
+# Its packets and streams of RTP before them.
+_NEWEST_ROW = cast(type[tuple[Any, ...]], tuple.__class_getitem__((int | None, int | None, *_TYPES)))
+T = TypeVar("T")
 # What the pool may still hold of a call when its chunk is committed lies within this of the call's latest packet.
 _LATEST_US = 600 * SECOND_US
 _MESSAGES = (
-    "SELECT s.block, s.position FROM call_meta c JOIN sip_msgs s ON s.call = c.id "
+    "SELECT s.block, s.position, s.t0_us FROM call_meta c JOIN sip_msgs s ON s.call = c.id "
     "WHERE c.call_id = ? AND s.t0_us BETWEEN ? AND ? ORDER BY s.t0_us, s.id"
 )
 # By version of the index: 1 repeated the stream in every row of its chunks.
 _CHUNKS = {
-    1: "SELECT m.block FROM call_meta c JOIN media_msgs m ON m.call = c.id "
+    1: "SELECT m.block, m.packets FROM call_meta c JOIN media_msgs m ON m.call = c.id "
     "WHERE c.call_id = ? AND m.t0_us <= ? AND m.t1_us >= ? ORDER BY m.t0_us, m.id",
-    2: "SELECT m.block FROM call_meta c JOIN streams s ON s.call = c.id JOIN media_msgs m ON m.stream = s.id "
+    2: "SELECT m.block, m.packets FROM call_meta c JOIN streams s ON s.call = c.id "
+    "JOIN media_msgs m ON m.stream = s.id "
     "WHERE c.call_id = ? AND m.t0_us <= ? AND m.t0_us + m.span_us >= ? ORDER BY m.t0_us, m.id",
 }
 _LATEST_BLOCKS = {
@@ -43,7 +49,54 @@ _LATEST_BLOCKS = {
     "UNION SELECT m.block FROM call_meta c JOIN streams s ON s.call = c.id JOIN media_msgs m ON m.stream = s.id "
     f"WHERE c.call_id = ?1 AND m.t0_us >= c.last_us - {_LATEST_US}",
 }
+# Always so many marks, so that the statement is prepared once; those left over are NULL.
+NAMED_AT_ONCE = 256
+_BEGAN = f"SELECT first_us, call_id FROM call_meta WHERE call_id IN ({', '.join('?' * NAMED_AT_ONCE)})"
+_CACHE_KIB = 512  # many parts are open at once, and the kernel keeps their pages too
 _FOREVER = (-(1 << 63), (1 << 63) - 1)
+
+
+class _SipRow(NamedTuple):
+    """Where a message stands, and when it was captured."""
+
+    block: int
+    position: int
+    t0_us: int
+
+
+class _MediaRow(NamedTuple):
+    """Where a chunk of media stands, and how many packets it has."""
+
+    block: int
+    packets: int
+
+
+class _Counts(NamedTuple):
+    """The messages of a call: as its summary counts them, and as they are listed."""
+
+    counted: int
+    listed: int
+
+
+class _Stream(NamedTuple):
+    """One stream of a call."""
+
+    leg: int
+    src: str
+    dst: str
+    ssrc: int | None
+
+
+class _StreamOfV1(NamedTuple):
+    """One stream of a call, its packets, and its first and last time."""
+
+    leg: int
+    src: str
+    dst: str
+    ssrc: int | None
+    packets: int
+    first_us: int
+    last_us: int
 
 
 class Listed(NamedTuple):
@@ -55,7 +108,7 @@ class Listed(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A call as one row of a part says it; what it says of media is None until the part is sealed."""
+    """A call as one row of a part says it; what it says of media is None where version 1 did not count it yet."""
 
     digest: CallDigest
     rtp_packets: int | None
@@ -78,42 +131,86 @@ class OpenPart:
         directory = root / path
         self._data_path = directory / DATA
         self._index = connect(directory / DATABASE, readonly=True, immutable=sealed)
-        self._index.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-        self._version = self._rows("PRAGMA user_version", [])[0][0]
+        try:
+            self._index.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+        except UNREADABLE as error:
+            self._index.close()
+            raise StorageError("open", directory / DATABASE, str(error)) from None
+        self._version = version_of(self._index)
         try:
             self._data = os.open(self._data_path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
             self._index.close()
             raise StorageError("open", self._data_path, error.strerror or str(error)) from None
+        index, data = (directory / DATABASE).stat(), os.fstat(self._data)
+        self.index_octets = index.st_size
+        # Names the two files as they stand: any change to one of them makes another identity.
+        self.identity = (
+            self.path,
+            *(value for stat in (index, data) for value in (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)),
+        )
 
     def close(self) -> None:
         """Close both files."""
         self._index.close()
         os.close(self._data)
 
-    def _rows(self, statement: str, values: Sequence[object]) -> list[Any]:
+    def _rows(self, kind: type[T], statement: str, values: Sequence[object]) -> list[T]:
+        """Ask the index for rows of a type, which a damaged index may not hold."""
         try:
-            return self._index.execute(statement, values).fetchall()
-        except sqlite3.Error as error:
+            return msgspec.convert(self._index.execute(statement, values).fetchall(), list[kind])  # type: ignore[valid-type]
+        except UNREADABLE as error:
             raise StorageError("read", self._data_path.parent / DATABASE, str(error)) from None
+        except msgspec.ValidationError as error:
+            raise StorageError("read", self._data_path.parent / DATABASE, f"its rows make no sense: {error}") from None
+
+    def damage(self) -> str:
+        """Tell in a sentence what its seal shows to be wrong with a part; empty for nothing. Reads all of its index."""
+        return broken_seal(self._data_path.parent)
 
     def messages(self, call_id: str, window: Window, damage: list[str]) -> tuple[list[Message], set[int]]:
         """Read the SIP messages of a call; also tells which pool chunks they came from.
 
-        A damaged block costs its own messages: what is wrong is appended to `damage`.
+        A damaged block costs its own messages, and what a row points to is given only when it is just that: what is
+        wrong is appended to `damage`.
         """
-        rows = self._rows(_MESSAGES, [call_id, *bounds(window)])
+        rows = self._rows(
+            _SipRow,
+            _MESSAGES,
+            [call_id, *bounds(window)],
+        )
         found: list[Message] = []
         blocks: dict[int, Block | None] = {}
-        for offset, position in rows:
-            if offset not in blocks:
-                blocks[offset] = self._block(offset, damage)
-            block = blocks[offset]
-            if block is not None:
-                message = block.message_at(position)
-                if message.call_id == call_id:
-                    found.append(message)
+        for row in dict.fromkeys(rows):
+            if row.block not in blocks:
+                blocks[row.block] = self._block(row.block, damage)
+            block = blocks[row.block]
+            if block is None:
+                continue
+            try:
+                message = block.message_at(row.position)
+            except DamagedBlock as error:
+                damage.append(str(error))
+                continue
+            if (message.call_id, message.time_us) == (call_id, row.t0_us):
+                found.append(message)
+            else:
+                damage.append(f"block at octet {row.block}: the index points to another message than it says")
+        self._count(call_id, damage)
+        if len(set(rows)) < len(rows):
+            damage.append("the index lists a message twice")
         return found, {block.header.chunk for block in blocks.values() if block is not None}
+
+    def _count(self, call_id: str, damage: list[str]) -> None:
+        """Hold what the index counts of a call against what it lists: rows may be gone."""
+        for counted, listed in self._rows(
+            _Counts,
+            "SELECT sip_messages, (SELECT count(*) FROM sip_msgs s WHERE s.call = c.id) FROM call_meta c "
+            "WHERE call_id = ?",
+            [call_id],
+        ):
+            if counted != listed:
+                damage.append(f"the index lists {listed} of the {counted} messages of this call")
 
     def _block(self, offset: int, damage: list[str]) -> Block | None:
         try:
@@ -125,36 +222,46 @@ class OpenPart:
     def chunks(self, call_id: str, window: Window, damage: list[str]) -> tuple[list[Chunk], set[int]]:
         """Read the media of a call; also tells which pool chunks it came from."""
         low, high = bounds(window)
-        rows = self._rows(_CHUNKS[self._version], [call_id, high, low])
+        rows = self._rows(
+            _MediaRow,
+            _CHUNKS[self._version],
+            [call_id, high, low],
+        )
         found = []
         chunks = set()
-        for (offset,) in rows:
+        for offset, packets in dict.fromkeys(rows):
             block = self._block(offset, damage)
-            if block is not None:
-                chunks.add(block.header.chunk)
+            if block is None:
+                continue
+            try:
                 chunk = block.chunk()
-                if chunk.key.call_id == call_id:
-                    found.append(chunk)
+            except DamagedBlock as error:
+                damage.append(str(error))
+                continue
+            if (chunk.key.call_id, len(chunk.rows)) == (call_id, packets):
+                found.append(chunk)
+                chunks.add(block.header.chunk)
+            else:
+                damage.append(f"block at octet {offset}: the index points to another chunk than it says")
         return found, chunks
 
     def chunk_ids(self, call_id: str) -> set[int]:
         """Tell which pool chunks the latest packets of a call came from."""
         found = set()
-        for (offset,) in self._rows(_LATEST_BLOCKS[self._version], [call_id]):
+        for (offset,) in self._rows(tuple[int], _LATEST_BLOCKS[self._version], [call_id]):
             try:
                 found.add(header_at(self._data, offset, self._data_path).chunk)
             except (DamagedBlock, NewerFormat):
                 continue  # whoever reads the block says so
         return found
 
-    def began(self, call_ids: Sequence[str]) -> list[tuple[str, int]]:
+    def began(self, call_ids: Sequence[str]) -> list[Began]:
         """Tell which of the calls are in this part, and since when; at most NAMED_AT_ONCE at a time."""
-        marks = [*call_ids, *[None] * (NAMED_AT_ONCE - len(call_ids))]
-        return self._rows(_BEGAN, marks)
+        return self._rows(Began, _BEGAN, [*call_ids, *[None] * (NAMED_AT_ONCE - len(call_ids))])
 
     def knows(self, call_id: str) -> bool:
         """Tell whether anything of a call is in this part."""
-        return bool(self._rows("SELECT 1 FROM call_meta WHERE call_id = ?", [call_id]))
+        return bool(self._rows(tuple[int], "SELECT 1 FROM call_meta WHERE call_id = ?", [call_id]))
 
     def call(self, call_id: str) -> Listed | None:
         """Give what this part knows of a call."""
@@ -190,6 +297,7 @@ class OpenPart:
             clauses.append("(from_user GLOB ? OR to_user GLOB ?)")
             values += [glob(criteria.user)] * 2
         rows = self._rows(
+            _NEWEST_ROW,
             f"SELECT rtp_packets, rtp_streams, {_DIGEST} FROM call_meta WHERE {' AND '.join(clauses)} "
             f"ORDER BY first_us DESC, call_id DESC LIMIT {limit}",
             values,
@@ -197,27 +305,28 @@ class OpenPart:
         return [Row(read_digest(row[2:]), *row[:2]) for row in rows]
 
     def _list(self, where: str, values: Sequence[object]) -> list[Listed]:
-        rows = self._rows(f"SELECT id, rtp_packets, {_DIGEST} FROM call_meta {where}", values)
+        rows = self._rows(_DIGEST_ROW, f"SELECT id, rtp_packets, {_DIGEST} FROM call_meta {where}", values)
         return [self._listed(*row) for row in rows]
 
     def _listed(self, number: int, rtp_packets: int | None, *digest: object) -> Listed:
         if self._version == 1:
             return self._listed_v1(number, read_digest(digest))
-        streams = self._rows("SELECT leg, src, dst, ssrc FROM streams WHERE call = ?", [number])
-        named = frozenset(stream for stream in streams if stream[3] is not None)
+        streams = self._rows(_Stream, "SELECT leg, src, dst, ssrc FROM streams WHERE call = ?", [number])
+        named = frozenset((leg, src, dst, ssrc) for leg, src, dst, ssrc in streams if ssrc is not None)
         return Listed(read_digest(digest), rtp_packets or 0, named)
 
     def _listed_v1(self, number: int, digest: CallDigest) -> Listed:
         # Version 1 summed a call's media up only when the bucket was sealed.
         streams = self._rows(
+            _StreamOfV1,
             "SELECT leg, src, dst, ssrc, sum(packets), min(t0_us), max(t1_us) FROM media_msgs WHERE call = ? "
             "GROUP BY leg, src, dst, ssrc",
             [number],
         )
-        digest.first_us = min([digest.first_us, *(stream[5] for stream in streams)])
-        digest.last_us = max([digest.last_us, *(stream[6] for stream in streams)])
-        named = frozenset(stream[:4] for stream in streams if stream[3] is not None)
-        return Listed(digest, sum(stream[4] for stream in streams), named)
+        digest.first_us = min([digest.first_us, *(stream.first_us for stream in streams)])
+        digest.last_us = max([digest.last_us, *(stream.last_us for stream in streams)])
+        named = frozenset((one.leg, one.src, one.dst, one.ssrc) for one in streams if one.ssrc is not None)
+        return Listed(digest, sum(stream.packets for stream in streams), named)
 
 
 def glob(pattern: str) -> str:

@@ -1,7 +1,7 @@
 """Blocks of data.raw: read, verify and decode one, or walk a whole file past damage (docs/FORMAT.md)."""
 
-import mmap
 import os
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,7 +29,14 @@ from sipflow.storage.record import chunk_of, message_of
 from sipflow.wire.packet import Chunk, Message
 
 # Where a block is read from: an open file descriptor, or octets at hand.
-Source = int | bytes | memoryview | mmap.mmap
+Source = int | bytes | memoryview
+
+# Frames of data.raw that are no blocks: a span erased by retention, the seal; each by skippable magic and name.
+_NO_BLOCKS = ((0x184D2A51, b"SFER"), (0x184D2A52, b"SFSE"))
+_STEP = struct.Struct("<II4s")
+_SOUND_HEADERS = (0, BLOCK_NEWER, BLOCK_UNKNOWN)
+# How far a search for the next block goes at once, at first and at most (BLOCK_RAW_MAX is the longest content).
+_FRONTS = (1 << 19, BLOCK_RAW_MAX + (1 << 20))
 
 KIND_MESSAGES = 1
 KIND_STREAM = 2
@@ -140,11 +147,12 @@ class Block(msgspec.Struct, frozen=True):
 
 
 class Damage(msgspec.Struct, frozen=True):
-    """A span of data.raw that holds no block this version can read."""
+    """A span of data.raw that holds no block this version can read; `newer` when a later version can."""
 
     offset: int
     length: int
     what: str
+    newer: bool = False
 
 
 def live_chunk(memory: bytes | bytearray | memoryview, count: int) -> Chunk:
@@ -160,8 +168,8 @@ def read_block(source: Source, offset: int, path: Path) -> Block:
 
     `path` names the place in errors. Raises DamagedBlock, and NewerFormat for a sound block of a later version.
     """
-    header = _header(_take(source, offset, BLOCK_HEAD_LENGTH), offset, path)
-    octets = _take(source, offset, header.length)
+    header = _header(_take(source, offset, BLOCK_HEAD_LENGTH, path), offset, path)
+    octets = _take(source, offset, header.length, path)
     status = block_verify(octets)
     if status:
         raise DamagedBlock(path, offset, block_status_text(status))
@@ -172,37 +180,97 @@ def read_block(source: Source, offset: int, path: Path) -> Block:
 
 def header_at(source: Source, offset: int, path: Path) -> BlockHeader:
     """Read and verify the header of the block at `offset`, its frame left alone. Raises DamagedBlock, NewerFormat."""
-    return _header(_take(source, offset, BLOCK_HEAD_LENGTH), offset, path)
+    return _header(_take(source, offset, BLOCK_HEAD_LENGTH, path), offset, path)
 
 
-def iter_blocks(path: Path) -> Iterator[Block | Damage]:
-    """Walk data.raw from its start; what cannot be read is given as Damage, and the next sound block follows.
+def iter_blocks(path: Path, end: int | None = None) -> Iterator[Block | Damage]:
+    """Walk data.raw from its start, up to `end` if given; what cannot be read is Damage, the next sound block follows.
 
-    A block whose header is sound is never searched for others: its length says where the next one starts. Raises
-    OSError when the file cannot be opened.
+    Frames that are no blocks, the seal and spans erased by retention, are stepped over. A block whose header is sound
+    is never searched for others: its length says where the next one starts. Raises OSError when the file cannot be
+    opened.
     """
-    with path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        if size == 0:
-            return
-        with mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) as octets:
-            offset = 0
-            while offset < size:
-                found = _block_or_damage(octets, offset, size, path)
-                yield found
-                offset += found.header.length if isinstance(found, Block) else found.length
-
-
-def _block_or_damage(octets: mmap.mmap, offset: int, size: int, path: Path) -> Block | Damage:
-    _, fields = block_header_decode(octets[offset : offset + BLOCK_HEAD_LENGTH])
-    length = BlockHeader(*fields).length if fields is not None else 0
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        return read_block(octets, offset, path)
+        size = os.fstat(file).st_size
+        size = size if end is None else min(size, end)
+        offset = 0
+        while offset < size:
+            step = _step_over(file, offset, size)
+            if step:
+                offset += step
+                continue
+            found = _block_or_damage(file, offset, size, path)
+            yield found
+            offset += found.header.length if isinstance(found, Block) else found.length
+    finally:
+        os.close(file)
+
+
+def _step_over(file: int, offset: int, size: int) -> int:
+    """Give the length of a frame that holds no block, 0 when none stands at `offset`.
+
+    Such a frame has no checksum of its length: it is believed when a header or the end of the data follows.
+    """
+    try:
+        head = _pread(file, _STEP.size, offset)
+        if len(head) < _STEP.size:
+            return 0
+        skippable, payload, name = _STEP.unpack(head)
+        if (skippable, name) not in _NO_BLOCKS:
+            return 0
+        length: int = 8 + payload
+        following = _pread(file, BLOCK_HEAD_LENGTH, offset + length)
+    except OSError:
+        return 0
+    if offset + length == size or block_header_decode(following)[0] in _SOUND_HEADERS:
+        return length
+    follows_another = len(following) >= _STEP.size and _STEP.unpack_from(following)[::2] in _NO_BLOCKS
+    return length if follows_another else 0
+
+
+def _block_or_damage(file: int, offset: int, size: int, path: Path) -> Block | Damage:
+    try:
+        block = read_block(file, offset, path)
+        if block.header.length <= size - offset:
+            return block
+        return Damage(offset, size - offset, f"block at octet {offset}: it ends behind the end of the data")
     except (DamagedBlock, NewerFormat) as error:
-        if fields is None or length > size - offset:
+        length = _length_at(file, offset)
+        if length is None or length > size - offset:
             # No header, or the last write of a crash: anything sound behind it is still looked for.
-            length = block_find(octets, offset + 1) - offset
-        return Damage(offset, length, str(error))
+            length = _find_block(file, offset + 1, size) - offset
+        return Damage(offset, length, error.hint, newer=isinstance(error, NewerFormat))
+
+
+def _length_at(file: int, offset: int) -> int | None:
+    """Tell the length of the block whose header stands at `offset` and is sound."""
+    try:
+        _, fields = block_header_decode(_pread(file, BLOCK_HEAD_LENGTH, offset))
+    except OSError:
+        return None
+    return None if fields is None else BlockHeader(*fields).length
+
+
+def _find_block(file: int, start: int, size: int) -> int:
+    """Find the next sound block at or behind `start`.
+
+    A window twice as long as its front holds any block that starts in the front, unless the block is longer still:
+    then it covers the rest of the front, and the second, largest window finds it.
+    """
+    while start < size:
+        searched = _FRONTS[0]
+        for front in _FRONTS:
+            try:
+                window = _pread(file, min(2 * front, size - start), start)
+            except OSError:
+                break
+            at = block_find(window, 0)
+            if at < min(front, len(window)):
+                return start + at
+            searched = front
+        start += searched
+    return size
 
 
 def _header(octets: bytes, offset: int, path: Path) -> BlockHeader:
@@ -214,12 +282,19 @@ def _header(octets: bytes, offset: int, path: Path) -> BlockHeader:
     return BlockHeader(*fields)
 
 
-def _take(source: Source, offset: int, length: int) -> bytes:
+def _take(source: Source, offset: int, length: int, path: Path) -> bytes:
     if not isinstance(source, int):
         return bytes(source[offset : offset + length])
+    try:
+        return _pread(source, length, offset)
+    except OSError as error:
+        raise DamagedBlock(path, offset, error.strerror or str(error)) from None
+
+
+def _pread(file: int, length: int, offset: int) -> bytes:
     parts = []
     while length > 0:
-        part = os.pread(source, length, offset)
+        part = os.pread(file, length, offset)
         if not part:
             break
         parts.append(part)

@@ -9,6 +9,7 @@ from sipflow.errors import StorageError, UnfitBucket
 from sipflow.storage.block import header_at
 from sipflow.storage.index import Index, Totals, call_ids
 from sipflow.storage.layout import DATA, DATABASE
+from sipflow.storage.seal import write_seal
 
 
 class Bucket:
@@ -26,11 +27,18 @@ class Bucket:
         except OSError as error:
             raise StorageError("open", directory, error.strerror or str(error)) from None
         try:
+            self._refuse_lost_index()
             self._index = Index(directory / DATABASE, self._file, sync=sync)
             self._cut_unknown_tail()
         except BaseException:
             os.close(self._file)
             raise
+
+    def _refuse_lost_index(self) -> None:
+        # A new index would know none of the data, which would then be cut.
+        database = self.directory / DATABASE
+        if os.fstat(self._file).st_size > 0 and not (database.exists() and database.stat().st_size > 0):
+            raise UnfitBucket("open", database, "it is missing or empty, and its data is not; run `sipflow reindex`")
 
     def _cut_unknown_tail(self) -> None:
         end, size = self._index.end, os.fstat(self._file).st_size
@@ -92,13 +100,21 @@ class Bucket:
         self._index.append(portions, self._index.end if replay_from is None else replay_from)
 
     def seal(self) -> Totals:
-        """Complete the index, sync, and make both files read-only; the bucket is closed then. Raises StorageError."""
-        end = self._index.end
-        totals = self._index.seal()
+        """Complete the index, sync, append the seal and make both files read-only; the bucket is closed then.
+
+        Raises StorageError; the bucket is closed all the same, and may be opened again.
+        """
+        end, blocks = self._index.end, self._index.blocks
         try:
+            totals = self._index.seal()
             os.ftruncate(self._file, end)
             os.fsync(self._file)
-            os.close(self._file)
+        except OSError as error:
+            raise StorageError("seal", self.directory, error.strerror or str(error)) from None
+        finally:
+            self.close()
+        write_seal(self.directory, blocks, totals.sip_messages + totals.rtp_packets)
+        try:
             for name in (DATA, DATABASE):
                 (self.directory / name).chmod(0o400)
         except OSError as error:

@@ -3,23 +3,28 @@
 import itertools
 import os
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from sipflow._fast import crc32c
 from sipflow.errors import NewerFormat, StorageError
+from sipflow.storage.contents import UNREADABLE
 from sipflow.storage.index import Totals
-from sipflow.storage.layout import CATALOG, DATABASE, PART, Period, directory_of, find_buckets, period_at
+from sipflow.storage.layout import CATALOG, DATA, DATABASE, PART, Period, directory_of, find_buckets, period_at
 
 VERSION = 2
-_SHARD_BITS = 12
+_SHARDS = 4096
 # Of 28.8 million calls in 720 parts a shard holds 7,000: an unknown Call-ID names a wrong part once in 2,000 questions.
 _PRINT_OCTETS = 3
+_ROWS_A_TURN = 1000
 
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS parts (
@@ -27,23 +32,34 @@ CREATE TABLE IF NOT EXISTS parts (
     path TEXT NOT NULL UNIQUE,       -- relative to the root
     start_us INTEGER NOT NULL,       -- the period of filing time it covers
     end_us INTEGER NOT NULL,
-    state TEXT NOT NULL,             -- making (its files do not stand yet), open, sealing, sealed
+    state TEXT NOT NULL,             -- making (its files do not stand yet), open, sealing, sealed, unlisted
     owner INTEGER NOT NULL DEFAULT 0, -- 0: the recorder; else the process id of an import
     t0_us INTEGER, t1_us INTEGER,    -- first and last time in it, once sealed
-    calls INTEGER, sip_messages INTEGER, rtp_packets INTEGER, octets INTEGER
+    calls INTEGER, sip_messages INTEGER, rtp_packets INTEGER, octets INTEGER,
+    crc INTEGER                      -- of the columns before it; NULL: not computed
 );
 CREATE INDEX IF NOT EXISTS parts_time ON parts (t1_us);
 -- For each of 4096 shards of the Call-ID space, the fingerprints of a part's calls, three octets each.
 CREATE TABLE IF NOT EXISTS call_prints (
-    shard INTEGER NOT NULL, part INTEGER NOT NULL, prints BLOB NOT NULL,
+    shard INTEGER NOT NULL, part INTEGER NOT NULL, prints BLOB NOT NULL, crc INTEGER,
     PRIMARY KEY (shard, part)
 ) WITHOUT ROWID;
+-- Whoever changes a row need not know its checksum: it is computed again before the next commit.
+CREATE TRIGGER IF NOT EXISTS parts_changed
+AFTER UPDATE OF path, start_us, end_us, state, owner, t0_us, t1_us, calls, sip_messages, rtp_packets, octets ON parts
+BEGIN UPDATE parts SET crc = NULL WHERE id = new.id; END;
 PRAGMA user_version = {VERSION};
 """
+_FROM_VERSION_1 = "ALTER TABLE parts ADD COLUMN crc INTEGER; ALTER TABLE call_filter ADD COLUMN crc INTEGER;"
+# Of parts sealed by version 1.
+_FORMER = "call_filter"
 
 
 class Part(NamedTuple):
-    """One row of the catalog; times in microseconds, None while the part is open."""
+    """One row of the catalog; times in microseconds, None while the part is open.
+
+    A part is `unlisted` when nobody writes it and the filter does not know its calls: it is asked for every call.
+    """
 
     id: int
     path: str
@@ -70,11 +86,14 @@ _COLUMNS = ", ".join(Part._fields)
 class _Known(NamedTuple):
     """The parts as the catalog listed them when it was of this `version` (PRAGMA data_version), newest first."""
 
-    version: int | None
+    version: int
     parts: list[Part]
-    open: list[Part]
-    by_id: dict[int, Part]
-    tables: frozenset[str]
+    growing: list[Part]
+    sealed: dict[int, Part]
+    former: bool
+
+
+_COMPUTE_CRC = f"UPDATE parts SET crc = row_crc({_COLUMNS}) WHERE crc IS NULL"
 
 
 class Catalog:
@@ -94,15 +113,36 @@ class Catalog:
             self._db = sqlite3.connect(
                 f"{path.resolve().as_uri()}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False
             )
-            version = self._db.execute("PRAGMA user_version").fetchone()[0]
         except (sqlite3.Error, OSError) as error:
             raise StorageError("open", path, str(error)) from None
-        if version > VERSION:
+        try:
+            self._prepare(readonly=readonly)
+        except UNREADABLE as error:
             self._db.close()
-            raise NewerFormat("open", path, f"catalog version {version}; this sipflow reads {VERSION}")
-        if not readonly:
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.executescript(_SCHEMA)
+            raise StorageError("open", path, str(error)) from None
+        except StorageError:
+            self._db.close()
+            raise
+
+    def _prepare(self, *, readonly: bool) -> None:
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version > VERSION:
+            raise NewerFormat(
+                "open", self.root / CATALOG,
+                f"catalog version {version} was written by a later sipflow, this one reads {VERSION}; start that "
+                "one, or let `sipflow reindex` make the catalog anew",
+            )  # fmt: skip
+        self._crc = _crc_column(version if readonly else VERSION)
+        if readonly:
+            return
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.create_function("row_crc", -1, _crc_of, deterministic=True)
+        if version == 1:
+            self._db.executescript(f"BEGIN IMMEDIATE; {_FROM_VERSION_1} PRAGMA user_version = {VERSION}; COMMIT;")
+        self._db.executescript(_SCHEMA)
+        if version == 1:
+            self._db.execute("UPDATE call_filter SET crc = row_crc(shard, part, width, prints)")
+            self._db.execute(_COMPUTE_CRC)
 
     def close(self) -> None:
         """Close the database."""
@@ -113,8 +153,9 @@ class Catalog:
         try:
             self._db.execute("BEGIN IMMEDIATE")
             yield
+            self._db.execute(_COMPUTE_CRC)
             self._db.execute("COMMIT")
-        except sqlite3.Error as error:
+        except UNREADABLE as error:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise StorageError("write", self.root / CATALOG, str(error)) from None
@@ -127,8 +168,8 @@ class Catalog:
         """
         with self._transaction():
             row = self._db.execute(
-                f"SELECT {_COLUMNS} FROM parts WHERE start_us = ? AND end_us = ? "
-                "AND state IN ('making', 'open') AND owner = ?",
+                f"SELECT {_COLUMNS} FROM parts "
+                "WHERE start_us = ? AND end_us = ? AND state IN ('making', 'open') AND owner = ?",
                 [period.start_us, period.end_us, owner],
             ).fetchone()
             if row is not None:
@@ -151,16 +192,12 @@ class Catalog:
         with self._transaction():
             self._db.execute("UPDATE parts SET state = 'sealing' WHERE id = ?", [part.id])
 
-    def lost(self, part: Part) -> None:
-        """Forget a part whose files somebody removed."""
-        with self._transaction():
-            self._db.execute("DELETE FROM parts WHERE id = ?", [part.id])
-
     def _free_path(self, directory: Path) -> str:
         taken = {row[0] for row in self._db.execute("SELECT path FROM parts")}
         for number in range(10_000):
             path = directory if number == 0 else directory / f"{PART}{number:04d}"
-            if path.as_posix() not in taken and not (self.root / path / DATABASE).exists():
+            standing = any((self.root / path / name).exists() for name in (DATABASE, DATA))
+            if path.as_posix() not in taken and not standing:
                 return path.as_posix()
         raise StorageError("add part", self.root / directory, "10,000 parts of one period exist")
 
@@ -170,14 +207,43 @@ class Catalog:
 
     def filtered(self, part: Part, totals: Totals, hashes: bytes) -> None:
         """Record that a part is sealed, given the hash of each of its calls (`call_hash`), one behind the other."""
-        rows = [(shard, part.id, prints) for shard, prints in _by_shard(hashes)]
+        rows = [(*row, _crc_of(*row)) for row in ((shard, part.id, prints) for shard, prints in _by_shard(hashes))]
         with self._transaction():
             self._db.execute(
                 "UPDATE parts SET state = 'sealed', owner = 0, calls = ?, sip_messages = ?, rtp_packets = ?, "
                 "t0_us = ?, t1_us = ?, octets = ? WHERE id = ?",
                 [*totals, part.id],
             )
-            self._db.executemany("INSERT OR REPLACE INTO call_prints VALUES (?, ?, ?)", rows)
+            self._forget_calls(part)
+            self._db.executemany("INSERT INTO call_prints VALUES (?, ?, ?, ?)", rows)
+
+    def _forget_calls(self, part: Part) -> None:
+        # Shard by shard: the table is ordered by them, and a part has rows in each.
+        self._db.executemany(
+            "DELETE FROM call_prints WHERE shard = ? AND part = ?", ((shard, part.id) for shard in range(_SHARDS))
+        )
+        if self._has_former():
+            self._db.execute("DELETE FROM call_filter WHERE part = ?", [part.id])
+
+    def _has_former(self) -> bool:
+        return bool(self._read("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?", _FORMER))
+
+    def unlisted(self, part: Part) -> None:
+        """Leave a part to readers alone: it is written no more, and asked for every call."""
+        with self._transaction():
+            self._db.execute("UPDATE parts SET state = 'unlisted', owner = 0 WHERE id = ?", [part.id])
+            self._forget_calls(part)
+
+    def reopen(self, part: Part) -> None:
+        """Give a part that is not sealed to the recorder."""
+        with self._transaction():
+            self._db.execute("UPDATE parts SET state = 'open', owner = 0 WHERE id = ?", [part.id])
+
+    def forget(self, part: Part) -> None:
+        """Take a part that is gone out of the catalog."""
+        with self._transaction():
+            self._forget_calls(part)
+            self._db.execute("DELETE FROM parts WHERE id = ?", [part.id])
 
     def parts(self) -> list[Part]:
         """List all parts, those with the newest packets first, open ones before all."""
@@ -185,84 +251,211 @@ class Catalog:
 
     def open_parts(self) -> list[Part]:
         """List the parts that still grow, or did when their process ended."""
-        return [
-            Part(*row)
-            for row in self._read(f"SELECT {_COLUMNS} FROM parts WHERE state IN ('open', 'sealing') ORDER BY id")
-        ]
+        return self._parts("state IN ('open', 'sealing') ORDER BY id")
+
+    def paths(self) -> set[str]:
+        """List the directories of all parts, those in the making too."""
+        return {row[0] for row in self._read("SELECT path FROM parts")}
 
     def parts_with(self, call_id: str) -> list[Part]:
-        """List the parts that may hold a call: all open ones, and the sealed ones whose filter knows it."""
-        # The list first: a part that is sealed in between stands in it as an open one, and is asked as such.
+        """List the parts that may hold a call: those the filter does not know, and those whose filter knows it."""
+        # The list first: a part that is sealed in between stands in it as one that grows, and is asked as such.
         known = self._known()
         full = call_hash(call_id)
-        found = {part.id: part for part in known.open}
-        for part_id in self._filtered(full, known.tables):
-            part = known.by_id.get(part_id)
-            if part is not None:
-                found.setdefault(part_id, part)
-        return list(found.values())
+        growing = {part.id for part in known.growing}
+        hits = [part for part in self._filtered(full, former=known.former) if part not in growing]
+        if not all(part in known.sealed for part in hits):
+            known = self._known(anew=True)
+        try:
+            return [*known.growing, *(known.sealed[part] for part in hits if part not in growing)]
+        except KeyError:
+            raise StorageError("read", self.root / CATALOG, "its filter names parts that it does not list") from None
 
-    def _filtered(self, full: bytes, tables: frozenset[str]) -> Iterator[int]:
-        if "call_prints" in tables:
-            shard, wanted = full[0] << 4 | full[1] >> 4, full[2 : 2 + _PRINT_OCTETS]
+    def _filtered(self, full: bytes, *, former: bool) -> Iterator[int]:
+        rows: list[Any] = []
+        if self._crc == "crc":  # of version 2
             # SQLite looks through the blobs by itself: one Python object for each of thousands of parts costs more.
-            statement = "SELECT part, prints FROM call_prints WHERE shard = ? AND instr(prints, ?)"
-            yield from (part for part, prints in self._read(statement, shard, wanted) if _holds(prints, wanted))
-        if "call_filter" in tables:  # of parts sealed by version 1
-            statement = "SELECT part, width, prints FROM call_filter WHERE shard = ?"
-            for part, width, prints in self._read(statement, full[0]):
+            rows = self._read(
+                "SELECT shard, part, prints, crc FROM call_prints WHERE shard = ? AND instr(prints, ?)",
+                _shard_of(full),
+                full[2 : 2 + _PRINT_OCTETS],
+            )
+        for row in rows:
+            _, part, prints = self._sound(row)
+            if _holds(prints, full[2 : 2 + _PRINT_OCTETS]):
+                yield part
+        if former:
+            statement = f"SELECT shard, part, width, prints, {self._crc} FROM call_filter WHERE shard = ?"
+            for row in self._read(statement, full[0]):
+                _, part, width, prints = self._sound(row)
                 if _holds(prints, full[1 : 1 + width]):
                     yield part
 
-    def _known(self) -> "_Known":
-        # Tells of every commit but those of this connection, and a reader makes none.
-        version = self._read("PRAGMA data_version")[0][0] if self._readonly else None
-        if self._cached is None or version is None or version != self._cached.version:
-            statement = (
-                f"SELECT {_COLUMNS} FROM parts WHERE state <> 'making' ORDER BY t1_us IS NOT NULL, t1_us DESC, id DESC"
+    def _known(self, *, anew: bool = False) -> _Known:
+        # The version tells of every commit but those of this connection, and a reader makes none.
+        version = self.version()
+        if anew or self._cached is None or version != self._cached.version or not self._readonly:
+            if self._readonly:
+                self._crc = _crc_column(self._read("PRAGMA user_version")[0][0])
+            parts = self._parts("state <> 'making' ORDER BY t1_us IS NOT NULL, t1_us DESC, id DESC")
+            self._cached = _Known(
+                version,
+                parts,
+                [part for part in parts if part.state != "sealed"],
+                {part.id: part for part in parts if part.state == "sealed"},
+                self._has_former(),
             )
-            parts = [Part(*row) for row in self._read(statement)]
-            tables = frozenset(row[0] for row in self._read("SELECT name FROM sqlite_schema WHERE type = 'table'"))
-            growing = [part for part in parts if not part.sealed]
-            self._cached = _Known(version, parts, growing, {part.id: part for part in parts}, tables)
         return self._cached
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[None]:
+        self._read("BEGIN")
+        try:
+            yield
+        finally:
+            self._read("ROLLBACK")
+
+    def missing_calls(self, part: Part, call_ids: Iterable[str]) -> list[str]:
+        """Name the calls that the filter of a sealed part does not know."""
+        prints = {shard: found for shard, _, found in self._rows_of("call_prints", "shard, part, prints", part.id)}
+        former = {}
+        if self._has_former():
+            columns = "shard, part, width, prints"
+            former = {row[0]: row[2:] for row in self._rows_of(_FORMER, columns, part.id)}
+        missing = []
+        for call_id in call_ids:
+            full = call_hash(call_id)
+            width, found = former.get(full[0], (2, b""))
+            wanted = full[2 : 2 + _PRINT_OCTETS]
+            if not (_holds(prints.get(_shard_of(full), b""), wanted) or _holds(found, full[1 : 1 + width])):
+                missing.append(call_id)
+        return missing
+
+    def _rows_of(self, table: str, columns: str, *parts: int) -> Iterator[Any]:
+        """Read the filter of some parts, of all without any, row by row, each with a checksum that holds."""
+        if table != _FORMER and self._crc != "crc":
+            return  # of version 1
+        marks = ", ".join("?" * len(parts))
+        chosen = f"WHERE part IN ({marks})" if parts else ""
+        rows = self._db.execute(f"SELECT {columns}, {self._crc} FROM {table} {chosen}", parts)
+        try:
+            while some := rows.fetchmany(_ROWS_A_TURN):
+                for row in some:
+                    yield self._sound(row)
+                time.sleep(0)  # whoever waits for the interpreter's lock has it now
+        except UNREADABLE as error:
+            raise StorageError("read", self.root / CATALOG, str(error)) from None
+
+    def version(self) -> int:
+        """Give a number that changes when another process commits."""
+        found: int = self._read("PRAGMA data_version")[0][0]
+        return found
+
+    def audit(self, audited: set[int] | None = None) -> str:
+        """Tell in a sentence what is wrong inside the catalog, having read all of it; empty when nothing is.
+
+        The filters of parts in `audited`, by id, are left out: they never change. Those found right are added to it.
+        """
+        skipped = audited or set()
+        known: dict[int, int] = {}
+        try:
+            broken: str = self._read("PRAGMA integrity_check(1)")[0][0]
+            if broken != "ok":
+                return broken.replace("\n", " ")
+            with self._snapshot():
+                every = self._parts("state = 'sealed' ORDER BY id")
+                due = [part for part in every if part.id not in skipped]
+                # One by one they are looked for in the whole table: so few only.
+                some = [part.id for part in due] if skipped and len(due) <= _SHARDS // 64 else []
+                if due:
+                    for _, part, prints in self._rows_of("call_prints", "shard, part, prints", *some):
+                        known[part] = known.get(part, 0) + len(prints) // _PRINT_OCTETS
+                    if self._has_former():
+                        for _, part, width, prints in self._rows_of(_FORMER, "shard, part, width, prints", *some):
+                            known[part] = known.get(part, 0) + len(prints) // width
+        except StorageError as error:
+            return error.hint
+        except UNREADABLE as error:
+            return str(error)
+        short = [part.path for part in due if known.get(part.id, 0) < (part.calls or 0)]
+        if short:
+            return f"the filter lacks calls of {', '.join(short[:3])}"
+        if audited is not None:
+            audited.update(part.id for part in due)
+        return ""
+
+    def _parts(self, where: str, *values: object) -> list[Part]:
+        rows = self._read(f"SELECT {_COLUMNS}, {self._crc} FROM parts WHERE {where}", *values)
+        try:
+            return msgspec.convert([self._sound(row) for row in rows], list[Part])
+        except msgspec.ValidationError as error:
+            raise StorageError("read", self.root / CATALOG, f"a row of it makes no sense: {error}") from None
+
+    def _sound(self, row: Any) -> Any:
+        """Give the columns of a row without its checksum, which must hold where there is one."""
+        *columns, crc = row
+        if crc is not None and _crc_of(*columns) != crc:
+            raise StorageError("read", self.root / CATALOG, "the checksum of a row does not hold")
+        return columns
 
     def _read(self, statement: str, *values: object) -> list[Any]:
         try:
             return self._db.execute(statement, values).fetchall()
-        except sqlite3.Error as error:
+        except UNREADABLE as error:
             raise StorageError("read", self.root / CATALOG, str(error)) from None
 
     def reconcile(self) -> list[Path]:
         """Add buckets found on disk that the catalog does not know; gives their paths relative to the root.
 
-        They are added as open: sealing them reads their calls and completes the row.
+        A sealed one is added as unlisted, any other as open.
         """
-        known = {row[0] for row in self._read("SELECT path FROM parts")}
-        added = []
-        for path in find_buckets(self.root):
-            if path.as_posix() in known:
-                continue
-            period = period_at(path)
-            with self._transaction():
+        known = self.paths()
+        added = [path for path in find_buckets(self.root, DATABASE, DATA) if path.as_posix() not in known]
+        with self._transaction():
+            for path in added:
+                period = period_at(path)
                 self._db.execute(
-                    "INSERT INTO parts (path, start_us, end_us, state) VALUES (?, ?, ?, 'open')",
-                    [path.as_posix(), period.start_us, period.end_us],
+                    "INSERT INTO parts (path, start_us, end_us, state) VALUES (?, ?, ?, ?)",
+                    [path.as_posix(), *period, "unlisted" if is_sealed(self.root / path) else "open"],
                 )
-            added.append(path)
         return added
+
+
+def is_sealed(directory: Path) -> bool:
+    """Tell whether the bucket in a directory is sealed: its data is read-only then. False when there is none."""
+    try:
+        return (directory / DATA).stat().st_mode & 0o200 == 0
+    except OSError:
+        return False
 
 
 def found_part(root: Path, path: Path) -> Part:
     """Describe a bucket that no catalog lists; read-only files are those of a sealed one."""
-    sealed = (root / path / DATABASE).stat().st_mode & 0o200 == 0
-    state, (start_us, end_us) = "sealed" if sealed else "open", period_at(path)
+    state, (start_us, end_us) = "sealed" if is_sealed(root / path) else "open", period_at(path)
     return Part(0, path.as_posix(), start_us, end_us, state, 0, None, None, None, None, None, None)
+
+
+def _crc_column(version: int) -> str:
+    # Version 1 had no checksums; a server may bring it up while a reader has it open.
+    return "crc" if version == VERSION else "NULL"
+
+
+def _crc_of(*columns: object) -> int:
+    """Compute the checksum of a row: CRC-32C of its columns, as UTF-8 text and blobs as they are, each ended by 0."""
+    crc = 0
+    for column in columns:
+        octets = column if isinstance(column, bytes) else b"" if column is None else str(column).encode()
+        crc = crc32c(octets + b"\0", crc)
+    return crc
 
 
 def call_hash(call_id: str) -> bytes:
     """Hash a Call-ID as the filter of the catalog knows it: 8 octets."""
     return blake2b(call_id.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+
+
+def _shard_of(full: bytes) -> int:
+    return full[0] << 4 | full[1] >> 4
 
 
 def _by_shard(hashes: bytes) -> Iterator[tuple[int, bytes]]:

@@ -251,7 +251,7 @@ class Committer:
         if found is not None and found.bucket.gone:
             LOG.error("the files of bucket %s were removed while it was written: a new part goes on", found.part.path)
             found.bucket.close()
-            self._catalog.lost(found.part)
+            self._catalog.forget(found.part)
             found = None
         if found is None:
             found = self._open(period)
@@ -311,9 +311,11 @@ class Committer:
 
     def _close_all(self) -> None:
         for one in self._buckets.values():
-            if self._owner:
-                self._hand_to_sealer(one.part, one.bucket)
-            else:
-                one.bucket.close()
+            one.bucket.close()
         self._buckets.clear()
+        if self._owner:
+            # All that an import wrote, those buckets too that were closed to make room.
+            for part in self._catalog.open_parts():
+                if part.owner == self._owner:
+                    self._hand_to_sealer(part, None)
         self._catalog.close()

@@ -81,6 +81,11 @@ class Index:
         return self._writer.end
 
     @property
+    def blocks(self) -> int:
+        """Count the blocks in data.raw."""
+        return self._writer.blocks
+
+    @property
     def replay_from(self) -> int:
         """Tell where the blocks begin whose chunks may come again after a crash [octets]."""
         return self._writer.replay_from

@@ -1,8 +1,9 @@
 """Where a bucket lies: ROOT/2026/06/01/00/ (UTC), by hour, by day or not at all."""
 
 import enum
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -81,12 +82,26 @@ def period_at(directory: Path) -> Period:
     return Period((start_us, start_us + (HOUR_US if hour else 24 * HOUR_US)))
 
 
-def find_buckets(root: Path, name: str = DATABASE) -> Iterator[Path]:
-    """Walk a root for directories that hold `name`, oldest period first; gives paths relative to the root."""
+def find_buckets(root: Path, *names: str, on_error: Callable[[OSError], None] | None = None) -> Iterator[Path]:
+    """Walk a root for directories that hold one of `names` (sipflow.db), oldest period first; paths are relative to it.
+
+    A directory that cannot be read is told to `on_error`, and passed over.
+    """
+    wanted = set(names or (DATABASE,))
     found = []
-    for file in root.rglob(name):
-        relative = file.parent.relative_to(root)
-        text = relative.as_posix()
-        if _TREE.match("" if text == "." else text if PART in text else text + "/"):
-            found.append(relative)
+    for directory, below, files in os.walk(root, onerror=on_error):
+        below[:] = [name for name in below if not name.startswith(".")]
+        if wanted.intersection(files):
+            relative = Path(directory).relative_to(root)
+            text = relative.as_posix()
+            if _TREE.match("" if text == "." else text if PART in text else text + "/") and _is_dated(relative):
+                found.append(relative)
     yield from sorted(found)
+
+
+def _is_dated(directory: Path) -> bool:
+    try:
+        period_at(directory)
+    except ValueError:
+        return False
+    return True

@@ -1,15 +1,19 @@
 """Rebuilding: sipflow.db of a bucket from its data.raw alone, and the catalog from the buckets."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from sipflow._fast import Portion
-from sipflow.errors import DamagedBlock, StorageError
+from sipflow.errors import DamagedBlock, DamagedSeal, NewerFormat, StorageError
 from sipflow.storage.block import Block, Damage, iter_blocks
-from sipflow.storage.catalog import Catalog
+from sipflow.storage.catalog import Catalog, is_sealed
+from sipflow.storage.contents import UNREADABLE
 from sipflow.storage.index import Index
 from sipflow.storage.layout import DATA, DATABASE, find_buckets
+from sipflow.storage.listing import list_calls, renew_catalog
+from sipflow.storage.seal import SEAL_LENGTH, read_seal, write_seal
 
 _BLOCKS_A_COMMIT = 256
 
@@ -17,30 +21,60 @@ Progress = Callable[[Path, int, int], None]
 
 
 class Rebuilt(NamedTuple):
-    """What a rebuilt bucket holds, and the spans of data.raw that could not be read."""
+    """What a rebuilt bucket holds, and what of data.raw could not be read; `failed` says why it was left alone."""
 
     path: Path
     blocks: int
     records: int
     damage: list[Damage]
+    failed: str = ""
 
 
-def reindex(root: Path, progress: Progress | None = None) -> list[Rebuilt]:
+class Reindexed(NamedTuple):
+    """What came of rebuilding a root; `catalog` says what was wrong with the catalog, `aside` where the old one is."""
+
+    buckets: list[Rebuilt]
+    catalog: str
+    aside: Path | None
+    unlisted: list[tuple[str, str]]
+
+
+def reindex(root: Path, progress: Progress | None = None) -> Reindexed:
     """Rebuild the index of every bucket under `root`, then the catalog. Raises StorageError.
 
-    The root must be locked: the buckets of a running recorder change under the feet of whoever reads them whole.
+    A bucket that cannot be rebuilt is left as it is. The root must be locked: the buckets of a running recorder change
+    under the feet of whoever reads them whole.
     """
-    results = [reindex_bucket(root / path, progress) for path in find_buckets(root, DATA)]
+    results = []
+    for path in find_buckets(root, DATA, DATABASE):
+        try:
+            results.append(reindex_bucket(root / path, progress))
+        except (StorageError, OSError, *UNREADABLE) as error:
+            results.append(Rebuilt(root / path, 0, 0, [], str(error)))
+    left = {one.path.relative_to(root).as_posix() for one in results if one.failed}
+    wrong, aside = renew_catalog(root, newer=True)
     catalog = Catalog(root)
     try:
         catalog.reconcile()
+        parts = catalog.parts()
+        for part in parts:
+            if not (root / part.path).is_dir():
+                catalog.forget(part)
+            # All anew: an index that was rebuilt may know more calls, or fewer, than its filter.
+            elif part.state == "unlisted" and not is_sealed(root / part.path) and part.path not in left:
+                catalog.reopen(part)
+        sealed = [part for part in parts if is_sealed(root / part.path)]
+        failed = list_calls(catalog, sealed, progress)
     finally:
         catalog.close()
-    return results
+    return Reindexed(results, wrong, aside, [(part.path, why) for part, why in failed])
 
 
 def reindex_bucket(directory: Path, progress: Progress | None = None) -> Rebuilt:
-    """Build a new index beside the old one, then put it in its place by rename. Raises StorageError."""
+    """Build a new index beside the old one, then put it in its place by rename; a sealed bucket is sealed again.
+
+    Raises StorageError, NewerFormat when a later version wrote some of the data: an index without it would hide it.
+    """
     data, database = directory / DATA, directory / DATABASE
     fresh = directory / (DATABASE + ".new")
     sealed = data.stat().st_mode & 0o200 == 0
@@ -48,6 +82,9 @@ def reindex_bucket(directory: Path, progress: Progress | None = None) -> Rebuilt
     index = Index(fresh)
     try:
         rebuilt = _fill(index, directory, progress)
+        newer = next((damage for damage in rebuilt.damage if damage.newer), None)
+        if newer is not None:
+            raise NewerFormat("reindex", data, newer.what)
         index.seal()
     except BaseException:
         index.close()
@@ -61,7 +98,29 @@ def reindex_bucket(directory: Path, progress: Progress | None = None) -> Rebuilt
         fresh.replace(database)
     except OSError as error:
         raise StorageError("replace", database, error.strerror or str(error)) from None
-    return rebuilt
+    return _sealed_again(directory, rebuilt) if sealed else rebuilt
+
+
+def _sealed_again(directory: Path, rebuilt: Rebuilt) -> Rebuilt:
+    """Write the seal of the new index; that there was none before is worth telling."""
+    data = directory / DATA
+    damage = list(rebuilt.damage)
+    size = data.stat().st_size
+    try:
+        read_seal(data)
+    except DamagedSeal as error:
+        damage.append(Damage(size, 0, f"{error.hint}: cut off, or sealed by a version that had no seals"))
+    data.chmod(0o600)
+    try:
+        if rebuilt.damage and size - rebuilt.damage[-1].offset < SEAL_LENGTH:
+            # What is left of a seal that was cut; no block is so short.
+            os.truncate(data, rebuilt.damage[-1].offset)
+        write_seal(directory, rebuilt.blocks, rebuilt.records)
+    except OSError as error:
+        raise StorageError("seal", data, error.strerror or str(error)) from None
+    finally:
+        data.chmod(0o400)
+    return rebuilt._replace(damage=damage)
 
 
 def _fill(index: Index, directory: Path, progress: Progress | None) -> Rebuilt:
@@ -93,7 +152,7 @@ def _added(portion: Portion, block: Block, data: Path) -> Damage | None:
     try:
         portion.add(block.offset, block.header.encoded, block.content)
     except ValueError as error:
-        return Damage(block.offset, block.header.length, str(DamagedBlock(data, block.offset, str(error))))
+        return Damage(block.offset, block.header.length, DamagedBlock(data, block.offset, str(error)).hint)
     return None
 
 

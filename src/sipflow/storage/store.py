@@ -210,10 +210,12 @@ class Store:
     def _encode(self) -> None:
         encoder = Encoder(self.pool, self._subdirs, self._known)
         while True:
+            # Asked before the look: what was closed before `stop` is then seen, and nothing is closed after it.
+            stopping = self._stopping.is_set()
             chunks = self.pool.take(_TAKE_CHUNKS, _TAKE_MS)
             if chunks:
                 self._committer.put(encoder.encode(chunks))
-            elif self._stopping.is_set():
+            elif stopping:
                 return
 
     def _sync_pool(self) -> None:

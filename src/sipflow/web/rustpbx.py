@@ -11,7 +11,7 @@ from starlette.routing import Route
 from sipflow.errors import BadQuery
 from sipflow.media.statistics import StreamStatistics
 from sipflow.query.announced import announced
-from sipflow.query.answer import Fault, Flow, MediaParts
+from sipflow.query.answer import Fault, Flow, MediaParts, together
 from sipflow.query.question import parse_leg
 from sipflow.query.source import CallSource
 from sipflow.query.window import Window
@@ -99,8 +99,8 @@ class RustPbx:
             return self._sound.play(request, parts, leg)
         if not parts.chunks and parts.faults:
             raise unreadable(parts.faults)
-        stats = [_stream(each) for each in self._sound.measure(parts)]
-        return reply(StatsAnswer(call_id, stats, span, bool(parts.faults), parts.faults))
+        measured, faults = self._sound.measure(parts)
+        return reply(StatsAnswer(call_id, [_stream(each) for each in measured], span, bool(faults), faults))
 
     def diag(self, request: Request) -> Response:
         """Answer everything at once: messages, streams, and what happened to the packets."""
@@ -115,7 +115,9 @@ class RustPbx:
             if faults:
                 raise unreadable(faults)
             return reply(NotFound(call_id))
-        return reply(diagnose(flow, parts, announced(self._history.flow(call_id).messages)))
+        whole = self._history.flow(call_id)
+        known = Flow(call_id, flow.messages, together(flow.faults, whole.faults))
+        return reply(diagnose(known, parts, announced(whole.messages)))
 
     @staticmethod
     def _first(request: Request, ask: Callable[[str], T], is_empty: Callable[[T], bool]) -> tuple[str, T]:

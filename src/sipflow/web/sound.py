@@ -9,9 +9,13 @@ from sipflow.errors import CallUnknown, NothingToPlay, StorageError
 from sipflow.media.statistics import StreamStatistics, statistics
 from sipflow.media.wav import WavFile
 from sipflow.query.announced import announced
-from sipflow.query.answer import Fault, Flow, MediaParts
+from sipflow.query.answer import Fault, Flow, MediaParts, together
 from sipflow.query.source import CallSource
 from sipflow.web.download import download
+
+# Names what of a recording could not be read; a WAV has no other place for it.
+FAULTS_HEADER = "Sipflow-Faults"
+_HEADER_MAX = 1000
 
 
 class StreamFigures(msgspec.Struct, frozen=True):
@@ -50,9 +54,15 @@ class Sound:
     def __init__(self, history: CallSource) -> None:
         self._history = history
 
-    def measure(self, parts: MediaParts) -> list[StreamStatistics]:
-        """Measure the streams of a call; clocks come from all of its SDP, not only that inside the window."""
-        return statistics(parts.chunks, announced(self._history.flow(parts.call_id).messages)) if parts.chunks else []
+    def measure(self, parts: MediaParts) -> tuple[list[StreamStatistics], list[Fault]]:
+        """Measure the streams of a call, and tell what could not be read of it.
+
+        Clocks come from all of its SDP, not only that inside the window.
+        """
+        if not parts.chunks:
+            return [], parts.faults
+        flow = self._history.flow(parts.call_id)
+        return statistics(parts.chunks, announced(flow.messages)), together(parts.faults, flow.faults)
 
     def figures(self, flow: Flow) -> tuple[list[StreamFigures], list[Fault]]:
         """Give the figures of a whole call, and what of its media could not be read."""
@@ -68,14 +78,15 @@ class Sound:
         if not parts.chunks and parts.faults:
             raise unreadable(parts.faults)
         flow = self._history.flow(parts.call_id)
+        unread = together(parts.faults, flow.faults)
         if not parts.chunks and not flow.messages:
-            raise CallUnknown(parts.call_id)
-        faults = [f"{fault.where}: {fault.what}" for fault in parts.faults]
+            raise unreadable(unread) if unread else CallUnknown(parts.call_id)
+        faults = [f"{fault.where}: {fault.what}" for fault in unread]
         try:
             wav = WavFile(parts.call_id, parts.chunks, announced(flow.messages), leg=leg, faults=faults)
         except NothingToPlay:
-            if parts.faults:
-                raise unreadable(parts.faults) from None
+            if unread:
+                raise unreadable(unread) from None
             raise
         last_us = max(int(chunk.rows["time_us"].max()) for chunk in parts.chunks)
         headers = {
@@ -83,7 +94,14 @@ class Sound:
             "Sipflow-Start": format_time(wav.start_us),
             "Sipflow-Complete": f"{wav.completeness.percent:.2f}",
         }
+        if faults:
+            headers[FAULTS_HEADER] = _header("; ".join(faults))
         return download(request, wav, f"{parts.call_id}.wav", "audio/wav", headers)
+
+
+def _header(text: str) -> str:
+    """Make text fit for a header: visible ASCII, and not too much of it."""
+    return "".join(char if " " <= char <= "~" else "?" for char in text)[:_HEADER_MAX]
 
 
 def unreadable(faults: list[Fault]) -> StorageError:

@@ -1,0 +1,110 @@
+"""Which parts may answer a question: by the catalog, or by walking the tree when the catalog cannot be believed."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from sipflow.errors import StorageError
+from sipflow.query.answer import Fault
+from sipflow.query.soundness import Soundness
+from sipflow.storage.catalog import Catalog, Part, found_part
+from sipflow.storage.layout import CATALOG, DATA, DATABASE, find_buckets
+
+_INSTEAD = "every bucket is asked instead; `sipflow reindex` makes the catalog anew"
+
+
+class Whereabouts:
+    """Finds the parts of a data root. Safe to ask from several threads."""
+
+    def __init__(self, root: Path, soundness: Soundness) -> None:
+        """Open nothing yet."""
+        self._root = root
+        self._soundness = soundness
+        self._lock = threading.Lock()
+        self._audited: set[int] = set()
+        self._catalog: Catalog | None = None
+        self._identity: tuple[int, int] | None = None
+
+    def close(self) -> None:
+        """Close the catalog."""
+        with self._lock:
+            self._close()
+
+    def _close(self) -> None:
+        self._audited.clear()
+        if self._catalog is not None:
+            self._catalog.close()
+            self._catalog = None
+
+    def with_call(self, call_id: str, faults: list[Fault]) -> list[Part]:
+        """List the parts that may hold a call; what is wrong with the catalog or the tree is added to `faults`."""
+        return self._parts(lambda catalog: catalog.parts_with(call_id), faults)
+
+    def all(self, faults: list[Fault]) -> list[Part]:
+        """List all parts, as `with_call` does."""
+        return self._parts(Catalog.parts, faults)
+
+    def _parts(self, ask: Callable[[Catalog], list[Part]], faults: list[Fault]) -> list[Part]:
+        with self._lock:
+            found = self._listed(ask, faults)
+        return self._walk(faults) if found is None else found
+
+    def _listed(self, ask: Callable[[Catalog], list[Part]], faults: list[Fault]) -> list[Part] | None:
+        try:
+            catalog = self._open()
+            if catalog is not None:
+                wrong = self._wrong(catalog)
+                if not wrong:
+                    # Whether an unlisted part is sealed only its files tell.
+                    return [
+                        found_part(self._root, Path(part.path)) if part.state == "unlisted" else part
+                        for part in ask(catalog)
+                    ]
+                faults.append(Fault(CATALOG, f"{wrong}: {_INSTEAD}"))
+        except StorageError as error:
+            self._close()
+            faults.append(Fault(CATALOG, f"{error.hint}: {_INSTEAD}"))
+        return None
+
+    def _open(self) -> Catalog | None:
+        """Open the catalog, anew when another file stands in its place; None when there is none."""
+        try:
+            stat = (self._root / CATALOG).stat()
+        except FileNotFoundError:
+            # A root that a server has just made, or a bucket that was copied here, has no catalog.
+            self._close()
+            return None
+        except OSError as error:
+            raise StorageError("open", self._root / CATALOG, error.strerror or str(error)) from None
+        identity = (stat.st_dev, stat.st_ino)
+        if self._catalog is None or identity != self._identity:
+            self._close()
+            self._catalog = Catalog(self._root, readonly=True)
+            self._identity = identity
+        return self._catalog
+
+    def _wrong(self, catalog: Catalog) -> str:
+        octets = (self._root / CATALOG).stat().st_size
+        return self._soundness.wrong((CATALOG, self._identity, id(catalog), catalog.version()), octets, self._audit)
+
+    def _audit(self) -> str:
+        # On a connection of its own: it may run on another thread.
+        try:
+            catalog = Catalog(self._root, readonly=True)
+        except StorageError as error:
+            return error.hint
+        try:
+            found = {path.as_posix() for path in find_buckets(self._root, DATABASE, DATA)}
+            unknown = sorted(found - catalog.paths())
+            return catalog.audit(self._audited) or (f"it does not list {', '.join(unknown[:3])}" if unknown else "")
+        except StorageError as error:
+            return error.hint
+        finally:
+            catalog.close()
+
+    def _walk(self, faults: list[Fault]) -> list[Part]:
+        def unreadable(error: OSError) -> None:
+            faults.append(Fault(str(error.filename), error.strerror or str(error)))
+
+        found = find_buckets(self._root, DATABASE, DATA, on_error=unreadable)
+        return [found_part(self._root, path) for path in found]
