@@ -21,6 +21,7 @@ from sipflow.clock import SECOND_US, now_us
 from sipflow.storage.catalog import Catalog, Part
 from sipflow.storage.index import Totals
 from sipflow.storage.layout import DATA, DATABASE, HOUR_US, Period, Subdirs
+from sipflow.storage.seal import read_seal, write_seal
 from sipflow.storage.store import MIB, Store
 
 _POOL_MB = 256
@@ -53,7 +54,7 @@ def build(root: Path, hours: int, calls_per_hour: int, real_hours: int, media_ro
     catalog = Catalog(root)
     parts = {(part.start_us - oldest) // HOUR_US: part for part in catalog.parts()}
     for part in parts.values():
-        multiply_media(root / part.path / DATABASE, media_rows * calls_per_hour)
+        _grow(root / part.path, media_rows * calls_per_hour)
     for hour in range(hours):
         if hour not in parts:
             nearest = min(parts, key=lambda one: abs(one - hour))
@@ -119,6 +120,15 @@ def multiply_media(database: Path, wanted: int) -> None:
             [turns, turns],
         )
     database.chmod(mode)
+
+
+def _grow(directory: Path, rows: int) -> None:
+    """Give a sealed bucket more rows of media, and a seal that fits its index again."""
+    seal = read_seal(directory / DATA)
+    multiply_media(directory / DATABASE, rows)
+    (directory / DATA).chmod(0o600)
+    write_seal(directory, seal.blocks, seal.records)
+    (directory / DATA).chmod(0o400)
 
 
 def _link(catalog: Catalog, start_us: int, like: Part, calls: int, later_us: int) -> None:

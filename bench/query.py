@@ -136,13 +136,15 @@ def ask_cold(root: Path, ids: list[str], size: Size) -> list[Row]:
 
 
 def _flow(history: History, one: str) -> None:
-    if not history.flow(one).messages:
-        raise RuntimeError(f"{one}: written, and not found")
+    found = history.flow(one)
+    if found.faults or not found.messages:
+        raise RuntimeError(f"{one}: written, and not found; {found.faults}")
 
 
 def _page(history: History, criteria: Criteria) -> None:
-    if not history.calls(criteria).calls:
-        raise RuntimeError("a page without calls")
+    found = history.calls(criteria)
+    if found.faults or not found.calls:
+        raise RuntimeError(f"a page of {len(found.calls)} calls; {found.faults}")
 
 
 def ask_history(root: Path, ids: list[str], oldest: list[str]) -> list[Row]:
