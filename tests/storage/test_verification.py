@@ -1,6 +1,7 @@
 """`sipflow verify`: every damage has its line, a sound root has none, and a running server is no hindrance."""
 
 import json
+import re
 import shutil
 import sqlite3
 from collections.abc import Callable
