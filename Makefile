@@ -1,5 +1,6 @@
 # make run    build, start a server on loopback, play sample calls into it, show one
 # make test   everything: C tests under sanitizers, fuzzers for some seconds, the Python suite
+# make bench  measures everything; BENCH="--quick" for two minutes, BENCH="--only query" for one of them
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
@@ -33,7 +34,7 @@ soak: build
 	ci/test.sh tests/soak --soak-long
 
 bench: build
-	for one in packet index wav query load ingest; do $(BIN)/python -m bench.$$one || exit 1; done
+	$(BIN)/python -m bench $(BENCH)
 
 clean:
 	rm -rf $(VENV) build src/*.egg-info src/sipflow/_fast/_core.c src/sipflow/_fast/*.so

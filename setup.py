@@ -20,6 +20,8 @@ if os.environ.get("SIPFLOW_WERROR"):
 if os.environ.get("SIPFLOW_SANITIZE"):
     compile_args += ["-O1", "-g", "-fsanitize=address,undefined", "-fno-omit-frame-pointer"]
     link_args += ["-fsanitize=address,undefined"]
+
+
 def has_header(name: str) -> bool:
     """Ask the compiler whether it finds a header."""
     compiler = shlex.split(os.environ.get("CC", "cc")) + shlex.split(os.environ.get("CPPFLAGS", ""))

@@ -1,68 +1,64 @@
-"""What a G.711 packet costs on disk and in time: columns, companded delta and zstd on real captures.
+"""What a G.711 packet of real captures takes on disk: payload, columns, block headers, index.
 
-Usage: python -m bench.packet [CAPTURES]. CAPTURES is a folder with the four files named below; without it
-SIPFLOW_CAPTURES or ../shared/captures is taken. Prints a table and writes bench/results/packet.json. Takes some seconds
-of one core.
-
-Every 100 packets of a stream make a chunk, as in the pool. Captures know one time only, so arrival is capture plus a
-delay drawn with a fixed seed (log-normal, median 0.3 ms).
+The captures are the four files named below; without them nothing is measured. Their streams are stored again and again
+under fresh Call-IDs, through pool, encoders and committer, until there are enough that the empty tables of an index
+count for nothing. Captures know one time only, so arrival is capture plus a delay drawn with a fixed seed (log-normal,
+median 0.3 ms).
 """
 
-import os
 import random
-import struct
-import sys
+import tempfile
 import time
-from array import array
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
-import zstandard
-from bench.figures import Cell, Column, publish
+from bench.calls import Frame
+from bench.disk import measure as on_disk
+from bench.figures import Column, Findings, Line, NothingToMeasure, Row, Scale, written
 
-from sipflow._fast import BLOCK_HEAD_LENGTH, blocks_assemble, columns_decode, columns_encode_batch
+from sipflow._fast import Intake, Pool
+from sipflow.clock import SECOND_US, now_us
 from sipflow.ingest.datagram import Datagram, datagrams
 from sipflow.ingest.pcap import HEADER, PcapFrames
+from sipflow.storage.layout import Subdirs
+from sipflow.storage.store import MIB, Store
+from sipflow.wire.packet import Kind
 
 FILES = ("codec-g711", "subscribe-notify-call", "magicjack", "ssrc-change")
-CHUNK_PACKETS = 100
 G711 = (0, 8)
-CALL_ID = b"3848276298220188511@atlanta.example.com"
-COLUMNS = (
+_SHORTEST = 50  # packets of a stream that counts
+_POOL_MB = 256
+_SPARE_CHUNKS = 2000
+
+COLUMNS = [
     Column("capture", "capture"),
     Column("packets", "packets", ","),
-    Column("payload_ratio_plain", "zstd ratio", ".3f"),
-    Column("payload_ratio", "+delta ratio", ".3f"),
-    Column("columns_octets_per_packet", "columns B/pkt", ".2f"),
-    Column("stored_octets_per_packet", "stored B/pkt", ".1f"),
-    Column("columns_mb_per_s", "columns MB/s"),
-    Column("zstd_mb_per_s", "zstd MB/s"),
-    Column("decode_mb_per_s", "decode MB/s"),
-    Column("packets_per_s_per_core", "packets/s per core", ","),
-)
-IDENTITY = struct.Struct("=IiIHHBBBB16s16sH10x")
-RECORD = struct.Struct("=qqHHI")
+    Column("payload_ratio", "payload ratio", ".3f"),
+    Column("columns", "columns B/pkt", ".2f"),
+    Column("headers", "headers B/pkt", ".2f"),
+    Column("index", "index B/pkt", ".2f"),
+    Column("whole", "whole B/pkt", ".1f"),
+]
 
 
-class Chunk(NamedTuple):
-    """Pool memory of one chunk, and what it holds."""
-
-    memory: bytes
-    packets: int
-    octets: int
-    payload: bytes
-
-
-class Batch(NamedTuple):
-    """Chunks as the writer hands them to the encoder."""
-
-    pool: bytes
-    offsets: "array[int]"
-    used: "array[int]"
-    counts: "array[int]"
-    ids: "array[int]"
+def measure(scale: Scale) -> Findings:
+    """Measure every capture and all of them together. Raises NothingToMeasure when they are not there."""
+    folder = scale.captures
+    missing = [name for name in FILES if folder is None or not (folder / f"{name}.pcap").is_file()]
+    if folder is None or missing:
+        raise NothingToMeasure(f"looked for {', '.join(missing)}.pcap in {folder}; name a folder with --captures")
+    wanted = 50_000 if scale.quick else 500_000
+    streams = {name: g711_streams(folder / f"{name}.pcap") for name in FILES}
+    streams["all"] = [stream for name in FILES for stream in streams[name]]
+    rows = [_stored(name, some, wanted, scale.directory) for name, some in streams.items()]
+    last = rows[-1]
+    outside = sum(float(str(last[key])) for key in ("columns", "headers"))
+    lines = [
+        Line("G.711 of real captures: payload stored to captured", written(last["payload_ratio"], ".3f"), "0.66"),
+        Line("G.711 of real captures: columns and headers [octets a packet]", f"{outside:.2f}", "2.1"),
+        Line("G.711 of real captures: index [octets a packet]", written(last["index"], ".2f"), "0.7"),
+    ]
+    return Findings("G.711 of real captures", COLUMNS, rows, {"packets": wanted}, lines)
 
 
 def g711_streams(path: Path) -> list[list[Datagram]]:
@@ -74,125 +70,43 @@ def g711_streams(path: Path) -> list[list[Datagram]]:
                 continue
             if one.payload[1] & 0x7F in G711:
                 streams.setdefault((one.src, one.dst, one.payload[8:12]), []).append(one)
-    return [stream for stream in streams.values() if len(stream) >= CHUNK_PACKETS // 2]
+    return [stream for stream in streams.values() if len(stream) >= _SHORTEST]
 
 
-def chunk_of(part: list[Datagram], delays: random.Random) -> Chunk:
-    """Lay packets down as the receiver does (_fast/chunk.h)."""
-    first = part[0]
-    identity = IDENTITY.pack(
-        7, 0, int.from_bytes(first.payload[8:12], "big"), first.src[1], first.dst[1],
-        4, 1, 0, 1, first.src[0], first.dst[0], len(CALL_ID),
-    )  # fmt: skip
-    parts = [padded(identity + CALL_ID)]
-    for one in part:
-        delay_us = int(300 * delays.lognormvariate(0, 0.5))
-        record = RECORD.pack(one.time_us, one.time_us + delay_us, len(one.payload), 0, 0)
-        parts.append(padded(record + one.payload))
-    octets = sum(len(one.payload) for one in part)
-    return Chunk(b"".join(parts), len(part), octets, b"".join(one.payload[12:] for one in part))
+def _frames(streams: list[list[Datagram]], wanted: int) -> Iterator[Frame]:
+    written_packets = call = 0
+    while written_packets < wanted:
+        for stream in streams:
+            call += 1
+            call_id = f"{call:06}-3848276298220188511@atlanta.example.com".encode()
+            for one in stream:
+                family = 4 if len(one.src[0]) == 4 else 6
+                yield Frame(Kind.RTP, family, *one.src, *one.dst, one.time_us, 1, call_id, 0, one.payload)
+            written_packets += len(stream)
 
 
-def padded(octets: bytes) -> bytes:
-    """Fill up to a multiple of eight octets."""
-    return octets + bytes(-len(octets) % 8)
-
-
-def batch_of(chunks: list[Chunk]) -> Batch:
-    """Put chunks one behind the other."""
-    used = [len(chunk.memory) for chunk in chunks]
-    offsets = [sum(used[:i]) for i in range(len(used))]
-    return Batch(
-        b"".join(chunk.memory for chunk in chunks),
-        array("Q", offsets),
-        array("I", used),
-        array("I", [chunk.packets for chunk in chunks]),
-        array("Q", range(1, len(chunks) + 1)),
-    )
-
-
-def seconds(job: Callable[[], object], at_least: float = 0.4) -> float:
-    """Measure the CPU time of one run of `job` [s]: the best of as many as fit into `at_least`."""
-    best, spent = float("inf"), 0.0
-    while spent < at_least:
-        start = time.process_time()
-        job()
-        took = time.process_time() - start
-        best, spent = min(best, took), spent + took
-    return best
-
-
-def measure(name: str, chunks: list[Chunk]) -> dict[str, Cell]:
-    """Measure sizes and speeds over the chunks of one capture."""
-    batch = batch_of(chunks)
-    zstd = zstandard.ZstdCompressor(level=1)
-    out, segments, heads, refused = columns_encode_batch(*batch)
-    assert not refused
-    spans = np.frombuffer(segments, np.uint64).reshape(-1, 2).tolist()
-    contents = [out[start : start + length] for start, length in spans]
-    for content, chunk in zip(contents, chunks, strict=True):
-        data = columns_decode(content)[2]
-        assert len(data) == chunk.octets
-
-    def compress() -> list[zstandard.BufferSegment]:
-        collection = zstd.multi_compress_to_buffer(zstandard.BufferWithSegments(out, segments), threads=0)
-        return [collection[i] for i in range(len(collection))]
-
-    frames = compress()
-    packets = sum(chunk.packets for chunk in chunks)
-    payload = sum(len(chunk.payload) for chunk in chunks)
-    whole = sum(len(frame) for frame in frames)
-    # The payload column stands last: alone it tells what of a frame it takes.
-    delta = sum(
-        len(zstd.compress(content[-len(chunk.payload) :])) for content, chunk in zip(contents, chunks, strict=True)
-    )
-    plain = sum(len(zstd.compress(chunk.payload)) for chunk in chunks)
-    rtp_octets = sum(chunk.octets for chunk in chunks)
-    encode_s = seconds(lambda: columns_encode_batch(*batch))
-    compress_s = seconds(compress)
-    assemble_s = seconds(lambda: blocks_assemble(heads, frames))
-    decode_s = seconds(lambda: [columns_decode(content) for content in contents])
+def _stored(name: str, streams: list[list[Datagram]], wanted: int, directory: Path | None) -> Row:
+    delays = random.Random(7)
+    with tempfile.TemporaryDirectory(prefix="sipflow-bench-", dir=directory) as scratch:
+        pool = Pool.open(str(Path(scratch) / "pool"), _POOL_MB * MIB, now_us())
+        root = Path(scratch) / "root"
+        store = Store(root, pool, Subdirs.NONE, encoders=1)
+        store.start()
+        intake = Intake(pool, 0, SECOND_US, 0, media=True, trust_time=True)
+        for number, frame in enumerate(_frames(streams, wanted)):
+            while number % 1000 == 0 and pool.free_chunks()[0] < _SPARE_CHUNKS:
+                time.sleep(0.002)
+            intake.put(*frame, frame.time_us + int(300 * delays.lognormvariate(0, 0.5)))
+        intake.drain()
+        store.stop()
+        found = on_disk(root)
+    packets = found.rtp_packets
     return {
         "capture": name,
         "packets": packets,
-        "chunks": len(chunks),
-        "payload_ratio_plain": round(plain / payload, 4),
-        "payload_ratio": round(delta / payload, 4),
-        "columns_octets_per_packet": round((whole - delta) / packets, 3),
-        "header_octets_per_packet": round(BLOCK_HEAD_LENGTH * len(chunks) / packets, 3),
-        "stored_octets_per_packet": round((whole + BLOCK_HEAD_LENGTH * len(chunks)) / packets, 2),
-        "stored_to_rtp": round((whole + BLOCK_HEAD_LENGTH * len(chunks)) / rtp_octets, 4),
-        "columns_mb_per_s": round(rtp_octets / encode_s / 1e6),
-        "zstd_mb_per_s": round(rtp_octets / compress_s / 1e6),
-        "packets_per_s_per_core": round(packets / (encode_s + compress_s + assemble_s)),
-        "decode_mb_per_s": round(rtp_octets / decode_s / 1e6),
+        "payload_ratio": found.payload / found.audio,
+        "columns": found.columns / packets,
+        "headers": found.headers / packets,
+        "index": found.index_octets / packets,
+        "whole": found.octets / packets,
     }
-
-
-def main() -> int:
-    """Measure all captures and all of them together."""
-    default = os.environ.get("SIPFLOW_CAPTURES") or Path(__file__).parents[1] / ".." / "shared" / "captures"
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(default)
-    missing = [name for name in FILES if not (folder / f"{name}.pcap").is_file()]
-    if missing:
-        print(f"{folder}: looked for {', '.join(missing)}.pcap; name a folder that has them", file=sys.stderr)
-        return 1
-    delays = random.Random(7)
-    everything: list[Chunk] = []
-    rows = []
-    for name in FILES:
-        streams = g711_streams(folder / f"{name}.pcap")
-        chunks = [
-            chunk_of(stream[at : at + CHUNK_PACKETS], delays)
-            for stream in streams
-            for at in range(0, len(stream), CHUNK_PACKETS)
-        ]
-        everything += chunks
-        rows.append(measure(name, chunks))
-    rows.append(measure("all", everything))
-    publish("packet", "packet: G.711 of real captures", COLUMNS, rows, chunk_packets=CHUNK_PACKETS)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,109 +1,154 @@
-"""How fast questions are answered over a root of many calls: flow, pages of calls, and a call by its id.
+"""How fast questions are answered over many days of calls: a call's flow, a call by its id, pages of calls.
 
-PYTHONPATH=src python -m bench.query [--calls 20000] [--hours 24] [--packets 2] [--asks 300]
+python -m bench.query [--hours 720] [--calls 40000] [--real 7] [--media 60] [--asks 1000] [--root DIR]
 
-The calls are those of the load generator under fresh Call-IDs, written through a real pool, encoders and committer into
-hourly buckets, which are then sealed. HTTP is asked of a real server on that root, one question at a time.
+The root is that of bench/archive.py: indexes and catalog of full size. Cold means that catalog, indexes and data were
+dropped from the page cache and nothing was open. HTTP is asked of a real server on that root: one question at a time,
+and eight at a time.
 """
 
 import argparse
 import http.client
-import os
 import random
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 from urllib.parse import quote
 
-from bench.calls import Pattern, patterns, put
-from bench.figures import Cell, Column, percentile, publish
-from bench.running import Running
+from bench.archive import Archive, build, evict
+from bench.figures import Column, Findings, Line, Row, Scale, percentile, table, written
+from bench.running import Running, memory_of
 
-from sipflow._fast import Intake, Pool
-from sipflow.clock import SECOND_US, now_us
+from sipflow.clock import SECOND_US
 from sipflow.errors import CallUnknown
 from sipflow.query.answer import Criteria
 from sipflow.query.history import History
 from sipflow.query.window import Window
-from sipflow.storage.layout import HOUR_US, Subdirs, find_buckets
-from sipflow.storage.store import MIB, Store
-from sipflow.wire.packet import Packet
 
 T = TypeVar("T")
 
-_POOL_MB = 256
-_PATTERNS = 200
+_SIDE_BY_SIDE = 8
 
-COLUMNS = (
+COLUMNS = [
     Column("question", "question"),
     Column("asks", "asks", ","),
     Column("p50_ms", "p50 ms", ".2f"),
     Column("p99_ms", "p99 ms", ".2f"),
     Column("worst_ms", "worst ms", ".2f"),
-)
+]
 
 
-def call_id(number: int, pattern: Pattern) -> str:
-    """Name the call of that number."""
-    return f"{number:08x}-{pattern.call_id}"
+class Size(NamedTuple):
+    """How much there is to look through, and how often it is asked."""
+
+    hours: int
+    calls: int  # an hour
+    real: int  # hours that were really written
+    media: int  # index rows of media a call
+    asks: int
 
 
-def build(root: Path, calls: int, hours: int, some: list[Pattern]) -> dict[str, Cell]:
-    """Write so many calls, spread over whole hours of the past; gives what the root holds and how long it took."""
-    newest = now_us() // HOUR_US * HOUR_US
-    step = hours * HOUR_US // calls
-    start = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="sipflow-bench-pool-") as scratch:
-        pool = Pool.open(str(Path(scratch) / "pool"), _POOL_MB * MIB, now_us())
-        # As an import: parts of its own, filed by packet time, sealed at the end.
-        store = Store(root, pool, Subdirs.HOURLY, encoders=1, owner=os.getpid())
-        store.start()
-        intake = Intake(pool, 0, SECOND_US, 0, media=True, trust_time=True)
-        try:
-            put(written(calls, newest - hours * HOUR_US, step, some), intake, pool, now_us=now_us())
-            intake.drain()
-        finally:
-            store.stop()
-    octets = sum(file.stat().st_size for file in root.rglob("*") if file.is_file())
-    return {
-        "built_s": round(time.monotonic() - start, 1),
-        "buckets": len(list(find_buckets(root))),
-        "messages": store.committed.sip_messages,
-        "octets_on_disk": octets,
+FULL = Size(720, 40_000, 7, 60, 1000)
+QUICK = Size(72, 4_000, 3, 20, 200)
+
+
+def measure(scale: Scale) -> Findings:
+    """Build the root, ask."""
+    size = QUICK if scale.quick else FULL
+    with tempfile.TemporaryDirectory(prefix="sipflow-bench-", dir=scale.directory) as directory:
+        archive = build(Path(directory), size.hours, size.calls, size.real, size.media)
+        rows = ask(archive, size)
+    by_question = {str(row["question"]): row for row in rows}
+
+    def p99(question: str, also: str) -> str:
+        return " / ".join(written(by_question[one]["p99_ms"], ".1f") for one in (question, also))
+
+    title = f"{archive.stored_calls:,} calls in {archive.parts} buckets"
+    lines = [
+        Line(f"{title}: `/flow` of a finished call over HTTP; with nothing in memory [ms, 99th percentile]",
+             p99("HTTP /flow", "flow, cold"), "5"),
+        Line(f"{title}: a call by its id, an unknown id [ms, 99th percentile]",
+             p99("call by id", "call by id, unknown")),
+        Line(f"{title}: a page of 50 calls, newest; from the midst [ms, 99th percentile]",
+             p99("page of 50, newest", "page of 50, from the midst"), "50"),
+    ]  # fmt: skip
+    settings = {
+        **size._asdict(),
+        "built_s": archive.seconds,
+        "catalog_octets": archive.catalog_octets,
+        "index_octets": archive.index_octets,
     }
+    return Findings(title, COLUMNS, rows, settings, lines)
 
 
-def written(calls: int, start_us: int, step_us: int, some: list[Pattern]) -> Iterator[Packet]:
-    """Write the calls one after the other."""
-    for number in range(calls):
-        pattern = some[number % len(some)]
-        yield from pattern.again(call_id(number, pattern), start_us + number * step_us)
+def ask(archive: Archive, size: Size) -> list[Row]:
+    """Ask everything, in this process and over HTTP."""
+    chance = random.Random(1)
+    ids = [chance.choice(archive.calls) for _ in range(size.asks)]
+    # The first ask of a call that nobody asked for before.
+    fresh = chance.sample(archive.calls, 100)
+    return [
+        *ask_cold(archive.root, fresh[:20], size),
+        *ask_history(archive.root, ids, archive.calls[: size.calls]),
+        *ask_http(archive.root, ids),
+    ]
 
 
-def timed(question: str, ask: Callable[[T], object], about: Iterable[T]) -> dict[str, Cell]:
+def timed(question: str, work: Callable[[T], object], about: Iterable[T]) -> Row:
     """Ask one by one; gives the spread of the times."""
-    took = []
-    for one in about:
-        start = time.perf_counter()
-        ask(one)
-        took.append((time.perf_counter() - start) * 1e3)
+    return _times(question, [_seconds(work, one) for one in about])
+
+
+def _seconds(work: Callable[[T], object], one: T) -> float:
+    start = time.perf_counter()
+    work(one)
+    return time.perf_counter() - start
+
+
+def _times(question: str, took: Sequence[float]) -> Row:
+    found = [one * 1e3 for one in took]
     return {
         "question": question,
-        "asks": len(took),
-        "p50_ms": percentile(took, 0.5),
-        "p99_ms": percentile(took, 0.99),
-        "worst_ms": max(took),
+        "asks": len(found),
+        "p50_ms": percentile(found, 0.5),
+        "p99_ms": percentile(found, 0.99),
+        "worst_ms": max(found),
     }
 
 
-def ask_history(root: Path, ids: list[str], user: str) -> list[dict[str, Cell]]:
-    """Ask in this process."""
+def ask_cold(root: Path, ids: list[str], size: Size) -> list[Row]:
+    """Ask each time with nothing open and nothing of the root in memory."""
+    found: dict[str, list[float]] = {}
+    for one in ids:
+        for question, work in (
+            ("flow, cold", lambda history, one=one: _flow(history, one)),
+            ("page of 50, newest, cold", lambda history, _one=one: _page(history, Criteria())),
+        ):
+            evict(root)
+            with closing(History.open(root)) as history:
+                found.setdefault(question, []).append(_seconds(work, history))
+    del size
+    return [_times(question, took) for question, took in found.items()]
 
-    def flow(one: str) -> None:
-        if not history.flow(one).messages:
-            raise RuntimeError(f"{one}: written, and not found")
+
+def _flow(history: History, one: str) -> None:
+    found = history.flow(one)
+    if found.faults or not found.messages:
+        raise RuntimeError(f"{one}: written, and not found; {found.faults}")
+
+
+def _page(history: History, criteria: Criteria) -> None:
+    found = history.calls(criteria)
+    if found.faults or not found.calls:
+        raise RuntimeError(f"a page of {len(found.calls)} calls; {found.faults}")
+
+
+def ask_history(root: Path, ids: list[str], oldest: list[str]) -> list[Row]:
+    """Ask in this process."""
 
     def unknown(number: int) -> None:
         try:
@@ -112,79 +157,80 @@ def ask_history(root: Path, ids: list[str], user: str) -> list[dict[str, Cell]]:
             return
         raise RuntimeError("a call was found that nobody made")
 
-    def page(criteria: Criteria) -> None:
-        if not history.calls(criteria).calls:
-            raise RuntimeError("a page without calls")
+    with closing(History.open(root)) as history:
+        some = history.call(ids[0])
+        middle = Criteria(after=history.calls(Criteria(window=Window(end_us=some.last_us), limit=1)).next)
+        day = Window(some.first_us - 12 * 3600 * SECOND_US, some.last_us)
+        pages = range(max(20, len(ids) // 10))
+        return [
+            timed("flow", lambda one: _flow(history, one), ids),
+            timed("flow, of the oldest hour", lambda one: _flow(history, one), oldest[: len(ids)]),
+            timed("media", history.media, ids[: len(pages)]),
+            timed("call by id", history.call, ids),
+            timed("call by id, unknown", unknown, range(len(ids))),
+            timed("page of 50, newest", lambda _: _page(history, Criteria()), pages),
+            timed("page of 50, from the midst", lambda _: _page(history, middle), pages),
+            timed("page of 50, of half a day", lambda _: _page(history, Criteria(window=day)), pages),
+            timed("page of 50, one user", lambda _: _page(history, Criteria(user=some.from_user)), range(20)),
+        ]
 
-    history = History.open(root)
-    middle = Criteria(after=_cursor(history, history.call(ids[0]).last_us))
-    rows = [
-        timed("flow, first asks", flow, ids[:50]),
-        timed("flow", flow, ids),
-        timed("media", history.media, ids),
-        timed("call by id", history.call, ids),
-        timed("call by id, unknown", unknown, range(len(ids))),
-        timed("page of 50, newest", page, [Criteria()] * 20),
-        timed("page of 50, from the midst", page, [middle] * 20),
-        timed("page of 50, one user", page, [Criteria(user=user)] * 20),
-    ]
-    history.close()
+
+def ask_http(root: Path, ids: list[str]) -> list[Row]:
+    """Ask a real server."""
+    server = Running(root, "--pool-mb", "64")
+    paths = [f"/flow?callid={quote(one)}" for one in ids]
+    try:
+        with closing(Client(server.http)) as client:
+            rows = [
+                timed("HTTP /flow, first asks", client.get, paths[:50]),
+                timed("HTTP /flow", client.get, paths),
+                timed("HTTP /api/v1/calls, newest 50", client.get, ["/api/v1/calls"] * 50),
+            ]
+        with ThreadPoolExecutor(_SIDE_BY_SIDE) as threads:
+            shares = [paths[n::_SIDE_BY_SIDE] for n in range(_SIDE_BY_SIDE)]
+            took = [one for share in threads.map(lambda share: _ask_alone(server.http, share), shares) for one in share]
+        rows.append(_times(f"HTTP /flow, {_SIDE_BY_SIDE} at a time", took))
+        rows[-1]["reader_mb"] = memory_of(server.reader).private
+    finally:
+        server.stop()
     return rows
 
 
-def _cursor(history: History, end_us: int) -> str | None:
-    """Find a cursor in the midst of the calls: the next page of those that began before `end_us`."""
-    return history.calls(Criteria(window=Window(end_us=end_us), limit=1)).next
+def _ask_alone(port: int, paths: list[str]) -> list[float]:
+    with closing(Client(port)) as client:
+        return [_seconds(client.get, path) for path in paths]
 
 
-def ask_http(root: Path, ids: list[str]) -> list[dict[str, Cell]]:
-    """Ask a real server, over one connection."""
-    server = Running(root, "--pool-mb", "64")
-    connection = http.client.HTTPConnection("127.0.0.1", server.http, timeout=60)
+class Client:
+    """One connection to a server, kept open."""
 
-    def flow(one: str) -> None:
-        get(f"/flow?callid={quote(one)}")
+    def __init__(self, port: int) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
 
-    def get(path: str) -> None:
-        connection.request("GET", path)
-        with connection.getresponse() as answer:
-            answer.read()
+    def get(self, path: str) -> bytes:
+        """Ask. Raises RuntimeError for any other answer than 200."""
+        self._connection.request("GET", path)
+        with self._connection.getresponse() as answer:
+            body = answer.read()
             if answer.status != 200:
                 raise RuntimeError(f"{path}: status {answer.status}")
+        return body
 
-    try:
-        return [
-            timed("HTTP /flow, first asks", flow, ids[:50]),
-            timed("HTTP /flow", flow, ids),
-            timed("HTTP /api/v1/calls, newest 50", get, ["/api/v1/calls"] * 20),
-        ]
-    finally:
-        connection.close()
-        server.stop()
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
 
 
 def main() -> None:
-    """Build the root, ask, print one table and leave it as JSON."""
+    """Measure sizes of one's own; a root that stands already is used as it is."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--calls", type=int, default=20_000, help="stored calls; 1000000 takes a quarter of an hour")
-    options.add_argument("--hours", type=int, default=24, help="buckets they are spread over")
-    options.add_argument("--packets", type=int, default=2, help="RTP packets of each stream")
-    options.add_argument("--asks", type=int, default=300)
-    options.add_argument("--dir", type=Path, help="where the data root is made")
+    for name, value in FULL._asdict().items():
+        options.add_argument(f"--{name}", type=int, default=value)
     asked = options.parse_args()
-    some = patterns(_PATTERNS, asked.packets)
-    chance = random.Random(1)
-    numbers = [chance.randrange(asked.calls) for _ in range(asked.asks)]
-    ids = [call_id(number, some[number % len(some)]) for number in numbers]
-    with tempfile.TemporaryDirectory(prefix="sipflow-bench-", dir=asked.dir) as directory:
-        root = Path(directory)
-        built = build(root, asked.calls, asked.hours, some)
-        history = History.open(root)
-        user = history.call(ids[0]).from_user
-        history.close()
-        rows = ask_history(root, ids, user) + ask_http(root, ids)
-    title = f"query: {asked.calls} calls in {built['buckets']} buckets, built in {built['built_s']} s"
-    publish("query", title, COLUMNS, rows, calls=asked.calls, hours=asked.hours, packets=asked.packets, **built)
+    size = Size(**vars(asked))
+    with tempfile.TemporaryDirectory(prefix="sipflow-bench-") as directory:
+        archive = build(Path(directory), *size[:4])
+        print(table(COLUMNS, ask(archive, size)))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """A real server under measurement: its processes on loopback, its counters from the pool, its costs from /proc."""
 
+import contextlib
 import http.client
 import os
 import socket
@@ -90,7 +91,7 @@ class Running:
         """Read the counters that every user sees in /metrics, without asking the reader."""
         ledger, refused = self._pool.ledger()
         note = msgspec.json.decode(self._pool.read_note(), type=RecorderNote)
-        dropped = sum(count for reason, count in refused.items() if reason.startswith("pool_full"))
+        dropped = sum(count for reason, count in refused.items() if reason.startswith(("pool_full", "sip_first", "disk_low")))
         return Counts(
             ledger["sip"] + ledger["rtp"],
             note.stored_sip + note.stored_rtp,
@@ -98,6 +99,10 @@ class Running:
             sum(refused.values()) - dropped,
             dropped,
         )
+
+    def pending(self) -> int:
+        """Count the packets in the pool: of open chunks, and of full ones that wait to be stored."""
+        return self._pool.pending()
 
     def _socket_drops(self) -> int:
         # Drops behind the last datagram read show only here.
@@ -117,13 +122,8 @@ class Running:
         return time.monotonic() - start
 
     def cpu_seconds(self) -> dict[str, float]:
-        """Read the processor time of the recorder by thread name; threads of one name (encoder-0, -1) are summed."""
-        found: dict[str, float] = {}
-        for task in Path(f"/proc/{self.recorder}/task").iterdir():
-            name = (task / "comm").read_text("utf-8").strip().rstrip("-0123456789")
-            spent = _scheduled(task)
-            found[name] = found.get(name, 0.0) + spent
-        return found
+        """Read the processor time of the recorder by thread name."""
+        return cpu_by_thread(self.recorder)
 
     def stop(self) -> None:
         """Stop the server as users do, and wait until everything is written."""
@@ -142,6 +142,16 @@ def memory_of(pid: int) -> Memory:
         name, _, rest = line.partition(":")
         found[name] = int(rest.split()[0]) / 1024
     return Memory(found["Anonymous"], found["Rss"] - found["Anonymous"])
+
+
+def cpu_by_thread(pid: int | str) -> dict[str, float]:
+    """Read the processor time of a process by thread name; threads of one name (encoder-0, -1) are summed."""
+    found: dict[str, float] = {}
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # it has just ended
+            name = (task / "comm").read_text("utf-8").strip().rstrip("-0123456789")
+            found[name] = found.get(name, 0.0) + _scheduled(task)
+    return found
 
 
 def _scheduled(task: Path) -> float:

@@ -1,9 +1,5 @@
-"""How fast a call in memory becomes a WAV file and figures: real-time factor and microseconds per packet.
+"""How fast a call in memory becomes a WAV file and figures: real-time factor and microseconds per packet."""
 
-PYTHONPATH=src python -m bench.wav [--minutes 10] [--repeat 3]
-"""
-
-import argparse
 import statistics as middle
 import sys
 import time
@@ -15,14 +11,14 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from bench.figures import Cell, Column, publish
+from bench.figures import Column, Findings, Line, Row, Scale, spread_rows, written
 
 from chunks import T0_US, Rtp, make_chunks, make_key
 from sipflow.media.statistics import statistics
 from sipflow.media.wav import WavFile
 from sipflow.wire.packet import Chunk
 
-COLUMNS = (
+COLUMNS = [
     Column("case", "case"),
     Column("packets", "packets", ","),
     Column("plan_us_per_packet", "plan us", ".3f"),
@@ -31,7 +27,7 @@ COLUMNS = (
     Column("statistics_us_per_packet", "stats us", ".3f"),
     Column("real_time_factor", "x real", ",.0f"),
     Column("megabytes_per_second", "MB/s", ",.0f"),
-)
+]
 
 
 def call(minutes: float, samples: int, *, loss: float = 0.0, jitter_us: int = 0, shuffle: bool = False) -> list[Chunk]:
@@ -69,50 +65,37 @@ def read_all(wav: WavFile) -> int:
     return sum(len(piece) for piece in wav.iterate())
 
 
-def main() -> None:
-    """Print one table and leave it as JSON in bench/results."""
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--minutes", type=float, default=10.0)
-    options.add_argument("--repeat", type=int, default=3)
-    asked = options.parse_args()
+def measure(scale: Scale) -> Findings:
+    """Measure calls of several kinds."""
+    minutes = 2.0 if scale.quick else 10.0
     cases = {
-        "20 ms": call(asked.minutes, 160),
-        "10 ms": call(asked.minutes, 80),
-        "60 ms": call(asked.minutes, 480),
-        "20 ms, 5 % lost": call(asked.minutes, 160, loss=0.05),
-        "20 ms, reordered": call(asked.minutes, 160, jitter_us=50_000, shuffle=True),
+        "20 ms": call(minutes, 160),
+        "10 ms": call(minutes, 80),
+        "60 ms": call(minutes, 480),
+        "20 ms, 5 % lost": call(minutes, 160, loss=0.05),
+        "20 ms, reordered": call(minutes, 160, jitter_us=50_000, shuffle=True),
     }
-    rows: list[dict[str, Cell]] = []
-    for name, chunks in cases.items():
-        packets = sum(len(chunk.rows) for chunk in chunks)
-        wav = WavFile("bench", chunks)
-        middle_octet = wav.length_octets // 2
-        plan = timed(partial(WavFile, "bench", chunks), asked.repeat)
-        render = timed(partial(read_all, wav), asked.repeat)
-        seek = timed(partial(wav.read, middle_octet, middle_octet + 65536), 20)
-        figures = timed(partial(statistics, chunks), asked.repeat)
-        rows.append(
-            {
-                "case": name,
-                "packets": packets,
-                "plan_us_per_packet": plan * 1e6 / packets,
-                "render_us_per_packet": render * 1e6 / packets,
-                "range_64k_ms": seek * 1e3,
-                "statistics_us_per_packet": figures * 1e6 / packets,
-                "real_time_factor": asked.minutes * 60 / (plan + render),
-                "megabytes_per_second": wav.length_octets / 1e6 / render,
-            }
-        )
-    publish(
-        "wav",
-        f"wav: two legs, {asked.minutes:g} min, median of {asked.repeat}",
-        COLUMNS,
-        rows,
-        minutes=asked.minutes,
-        repeat=asked.repeat,
-        numpy=np.__version__,
-    )
+    rows = [spread_rows([_run(name, chunks, minutes) for _ in range(scale.runs)]) for name, chunks in cases.items()]
+    line = Line("WAV of two legs at 20 ms: times faster than real time", written(rows[0]["real_time_factor"]))
+    settings: dict[str, str | float] = {"minutes": minutes, "numpy": np.__version__}
+    return Findings(f"two legs, {minutes:g} min", COLUMNS, rows, settings, [line])
 
 
-if __name__ == "__main__":
-    main()
+def _run(name: str, chunks: list[Chunk], minutes: float) -> Row:
+    packets = sum(len(chunk.rows) for chunk in chunks)
+    wav = WavFile("bench", chunks)
+    middle_octet = wav.length_octets // 2
+    plan = timed(partial(WavFile, "bench", chunks), 3)
+    render = timed(partial(read_all, wav), 3)
+    seek = timed(partial(wav.read, middle_octet, middle_octet + 65536), 20)
+    figures = timed(partial(statistics, chunks), 3)
+    return {
+        "case": name,
+        "packets": packets,
+        "plan_us_per_packet": plan * 1e6 / packets,
+        "render_us_per_packet": render * 1e6 / packets,
+        "range_64k_ms": seek * 1e3,
+        "statistics_us_per_packet": figures * 1e6 / packets,
+        "real_time_factor": minutes * 60 / (plan + render),
+        "megabytes_per_second": wav.length_octets / 1e6 / render,
+    }

@@ -7,7 +7,7 @@ bin=${VENV:-.venv}/bin
 "$bin/ruff" check src tests bench
 "$bin/mypy"
 if command -v clang-format >/dev/null; then
-    find src tests -name '*.[ch]' ! -name _core.c -print0 | xargs -0 clang-format --dry-run --Werror
+    find src tests bench -name '*.[ch]' ! -name _core.c -print0 | xargs -0 clang-format --dry-run --Werror
 elif [ "${CI:-}" = true ]; then
     echo "check: clang-format is missing" >&2
     exit 1

@@ -166,8 +166,8 @@ def test_without_a_catalog_that_can_be_believed_the_tree_is_walked(tmp_path: Pat
 @pytest.mark.parametrize(
     "statement",
     [
-        "UPDATE call_filter SET prints = zeroblob(length(prints))",
-        "DELETE FROM call_filter",
+        "UPDATE call_prints SET prints = zeroblob(length(prints))",
+        "DELETE FROM call_prints",
         "DELETE FROM parts WHERE id = 1",
         "UPDATE parts SET calls = 0 WHERE id = 1",
     ],

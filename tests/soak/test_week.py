@@ -102,7 +102,7 @@ class Rotation:
         self._catalog.execute("BEGIN IMMEDIATE")
         for statement in (
             "INSERT INTO parts SELECT * FROM recorded.parts WHERE path = ?",
-            "INSERT INTO call_filter SELECT f.* FROM recorded.call_filter f JOIN recorded.parts p ON p.id = f.part "
+            "INSERT INTO call_prints SELECT f.* FROM recorded.call_prints f JOIN recorded.parts p ON p.id = f.part "
             "WHERE p.path = ?",
         ):
             self._catalog.execute(statement, [directory.as_posix()])

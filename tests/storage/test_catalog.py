@@ -57,7 +57,9 @@ def test_version_1_is_read_as_it_stands_and_brought_up_to_date_by_a_writer(tmp_p
     Catalog(tmp_path / "new").close()
     old, new = sqlite3.connect(tmp_path / CATALOG), sqlite3.connect(tmp_path / "new" / CATALOG)
     for question in ("PRAGMA table_info(parts)", "SELECT name FROM sqlite_schema ORDER BY 1", "PRAGMA user_version"):
-        assert [row[:3] for row in old.execute(question)] == [row[:3] for row in new.execute(question)]
+        former = [("call_filter",)] if "sqlite_schema" in question else []
+        found = [row[:3] for row in old.execute(question)]
+        assert sorted(found) == sorted([row[:3] for row in new.execute(question)] + former)
     old.close()
     new.close()
 

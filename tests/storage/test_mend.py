@@ -56,7 +56,7 @@ def test_a_server_starts_over_a_damaged_catalog_and_renews_it(tmp_path: Path, ca
         path.unlink()
     elif catalog == "without a part":
         database = sqlite3.connect(path, isolation_level=None)
-        database.execute("DELETE FROM call_filter WHERE part = 1")
+        database.execute("DELETE FROM call_prints WHERE part = 1")
         database.close()
     else:
         write(path, b"" if catalog == "empty" else b"garbage" * 5000)

@@ -1,6 +1,7 @@
 """`sipflow verify`: every damage has its line, a sound root has none, and a running server is no hindrance."""
 
 import json
+import re
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from sipflow._fast import block_header_decode, crc32c
 from sipflow.clock import now_us
 from sipflow.storage.block import Block, iter_blocks
 from sipflow.storage.bucket import Bucket
-from sipflow.storage.catalog import _ADDED, Catalog
+from sipflow.storage.catalog import _ADDED, Catalog, call_hash
 from sipflow.storage.contents import Contents
 from sipflow.storage.layout import CATALOG, DATA, DATABASE
 from sipflow.storage.seal import SEAL_LENGTH, read_seal, write_seal
@@ -231,10 +232,10 @@ def later_header(head: bytes) -> bytes:
 CATALOG_DAMAGE = {
     "a bucket it does not list": ("DELETE FROM parts WHERE id = 1", "does not list"),
     "wrong counts": ("UPDATE parts SET rtp_packets = 7 WHERE id = 1", "and 7 RTP packets"),
-    "a changed row": ("UPDATE call_filter SET prints = x'00000000'", "checksum"),
-    "a filter without calls": ("DELETE FROM call_filter WHERE part = 1", "lacks calls of"),
+    "a changed row": ("UPDATE call_prints SET prints = x'00000000'", "checksum"),
+    "a filter without calls": ("DELETE FROM call_prints WHERE part = 1", "lacks calls of"),
     "a filter of other calls": (
-        "UPDATE call_filter SET prints = zeroblob(length(prints)), crc = NULL",
+        "UPDATE call_prints SET prints = zeroblob(length(prints)), crc = NULL",
         "does not know",
     ),
     "a later version": ("PRAGMA user_version = 99", "later sipflow"),
@@ -269,7 +270,7 @@ def test_an_open_bucket_is_verified_as_far_as_its_index_knows(tmp_path: Path) ->
         data.write(b"half a block that is being written")
     status, output = run("verify", "--dir", tmp_path / "root")
     assert status == 0, output
-    assert "1 buckets (1 open), 2 blocks, 2 records" in output
+    assert re.search(r"1 buckets \(1 open\), [12] blocks, 2 records", output)
     (directory / DATA).write_bytes(b"")
     (found,) = findings(tmp_path / "root")
     assert found["remedy"] == LOST
@@ -302,10 +303,15 @@ def test_a_contents_lets_go_of_an_open_index_between_two_looks(tmp_path: Path) -
 def test_version_1_of_the_catalog_is_read_and_brought_up(root: Path) -> None:
     database = sqlite3.connect(root / CATALOG, isolation_level=None)
     database.executescript(
-        "DROP TRIGGER parts_changed; DROP INDEX parts_deleted; DROP TABLE expired_filter; "
+        "DROP TRIGGER parts_changed; DROP INDEX parts_deleted; DROP TABLE expired_filter; DROP TABLE call_prints; "
         + "".join(f"ALTER TABLE parts DROP COLUMN {name};" for name in (*_ADDED, "crc"))
-        + "ALTER TABLE call_filter DROP COLUMN crc; PRAGMA user_version = 1"
+        + "CREATE TABLE call_filter (shard INTEGER NOT NULL, part INTEGER NOT NULL, width INTEGER NOT NULL, "
+        "prints BLOB NOT NULL, PRIMARY KEY (shard, part)) WITHOUT ROWID; PRAGMA user_version = 1"
     )
+    for part, path in database.execute("SELECT id, path FROM parts").fetchall():
+        for call_id in Contents(root / path, sealed=True).call_ids():
+            full = call_hash(call_id)
+            database.execute("INSERT INTO call_filter VALUES (?, ?, 2, ?)", [full[0], part, full[1:3]])
     database.close()
     assert findings(root) == []
     catalog = Catalog(root)

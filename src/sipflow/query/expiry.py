@@ -6,21 +6,16 @@ from sipflow.clock import format_time
 from sipflow.errors import Expired
 from sipflow.query.answer import Fault
 from sipflow.query.window import Window
-from sipflow.storage.catalog import Catalog, Part
+from sipflow.storage.catalog import Part
 
 
-def deleted_parts(catalog: Catalog | None, call_id: str, seen: Sequence[Part], window: Window) -> list[Fault]:
-    """Tell which deleted parts held a call; where parts that stand hold it too (`seen`), only those just before them.
+def just_before(seen: Sequence[Part]) -> tuple[int, int] | None:
+    """Tell where deleted parts of a call need be looked for when the parts in `seen` hold it; None for everywhere.
 
     A call goes on from one part to the next: what is far from the parts that hold it need not be looked up.
     """
-    if catalog is None:
-        return []
-    near = None
-    if seen:
-        first = min(part.start_us for part in seen)
-        near = (first, first)
-    return [deleted(part) for part in catalog.expired_with(call_id, near) if _within(part, window)]
+    first_us = min((part.start_us for part in seen), default=None)
+    return None if first_us is None else (first_us, first_us)
 
 
 def deleted(part: Part) -> Fault:
@@ -45,7 +40,8 @@ def expired(faults: Sequence[Fault]) -> Expired:
     return Expired("; ".join(dict.fromkeys(fault.what for fault in faults)))
 
 
-def _within(part: Part, window: Window) -> bool:
+def within(part: Part, window: Window) -> bool:
+    """Tell whether a part may hold packets of a window."""
     return (window.start_us is None or part.end_us >= window.start_us) and (
         window.end_us is None or part.start_us <= window.end_us
     )

@@ -24,6 +24,8 @@ _DIGEST = ", ".join(CallDigest.__struct_fields__)
 _TYPES = [int if field.type is bool else field.type for field in msgspec.structs.fields(CallDigest)]
 # The number of a call, its RTP packets and the fields of its digest, as SQLite gives them.
 _DIGEST_ROW = cast(type[tuple[Any, ...]], tuple.__class_getitem__((int, int | None, *_TYPES)))
+# Its packets and streams of RTP before them.
+_NEWEST_ROW = cast(type[tuple[Any, ...]], tuple.__class_getitem__((int | None, int | None, *_TYPES)))
 T = TypeVar("T")
 # What the pool may still hold of a call when its chunk is committed lies within this of the call's latest packet.
 _LATEST_US = 600 * SECOND_US
@@ -48,6 +50,10 @@ _LATEST_BLOCKS = {
     f"WHERE c.call_id = ?1 AND m.t0_us >= c.last_us - {_LATEST_US}",
 }
 GONE = -1  # the leg of a stream of which nothing but its having been is known
+# Always so many marks, so that the statement is prepared once; those left over are NULL.
+NAMED_AT_ONCE = 256
+_BEGAN = f"SELECT first_us, call_id FROM call_meta WHERE call_id IN ({', '.join('?' * NAMED_AT_ONCE)})"
+_CACHE_KIB = 512  # many parts are open at once, and the kernel keeps their pages too
 _FOREVER = (-(1 << 63), (1 << 63) - 1)
 
 
@@ -103,6 +109,14 @@ class Listed(NamedTuple):
     erased_us: int | None = None
 
 
+class Row(NamedTuple):
+    """A call as one row of a part says it; what it says of media is None where version 1 did not count it yet."""
+
+    digest: CallDigest
+    rtp_packets: int | None
+    rtp_streams: int | None
+
+
 def bounds(window: Window) -> tuple[int, int]:
     """Give the window as two comparable integers."""
     low = _FOREVER[0] if window.start_us is None else window.start_us
@@ -120,6 +134,11 @@ class OpenPart:
         directory = root / path
         self._data_path = directory / DATA
         self._index = connect(directory / DATABASE, readonly=True, immutable=sealed)
+        try:
+            self._index.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+        except UNREADABLE as error:
+            self._index.close()
+            raise StorageError("open", directory / DATABASE, str(error)) from None
         self._version = version_of(self._index)
         try:
             self._data = os.open(self._data_path, os.O_RDONLY | os.O_CLOEXEC)
@@ -239,30 +258,54 @@ class OpenPart:
                 continue  # whoever reads the block says so
         return found
 
+    def began(self, call_ids: Sequence[str]) -> list[Began]:
+        """Tell which of the calls are in this part, and since when; at most NAMED_AT_ONCE at a time."""
+        return self._rows(Began, _BEGAN, [*call_ids, *[None] * (NAMED_AT_ONCE - len(call_ids))])
+
+    def knows(self, call_id: str) -> bool:
+        """Tell whether anything of a call is in this part."""
+        return bool(self._rows(tuple[int], "SELECT 1 FROM call_meta WHERE call_id = ?", [call_id]))
+
     def call(self, call_id: str) -> Listed | None:
         """Give what this part knows of a call."""
         return next(iter(self._list("WHERE call_id = ?", [call_id])), None)
 
-    def newest(self, criteria: Criteria, before: Began | None, limit: int) -> list[Began]:
+    def newest(self, criteria: Criteria, before: Began | None, limit: int) -> list[Row]:
         """List calls, newest first, that began before the given one and fit the window and the parties."""
-        low, high = bounds(criteria.window)
-        clauses = ["last_us >= ?", "first_us <= ?"]
-        values: list[object] = [low, high]
+        clauses, values = [], list[object]()
+        high = bounds(criteria.window)[1]
         if before is not None:
-            clauses.append("(first_us, call_id) < (?, ?)")
+            # One upper bound on the indexed column, so that SQLite begins there and not at the newest call.
+            high = min(high, before.first_us)
+            clauses.append("(first_us < ? OR call_id < ?)")
             values += before
+        clauses.append("first_us <= ?")
+        values.append(high)
+        return self._newest(criteria, clauses, values, limit)
+
+    def continued(self, criteria: Criteria, since: Began) -> list[Row]:
+        """List calls of the window that are in this part from `since` on, but may have begun in an earlier one."""
+        clauses = ["begins = 0", "first_us <= ?", "(first_us > ? OR first_us = ? AND call_id >= ?)"]
+        return self._newest(criteria, clauses, [bounds(criteria.window)[1], since.first_us, *since], -1)
+
+    def _newest(self, criteria: Criteria, clauses: list[str], values: list[object], limit: int) -> list[Row]:
+        low = bounds(criteria.window)[0]
+        if low > _FOREVER[0]:
+            clauses.append("last_us >= ?")
+            values.append(low)
         if criteria.call_id is not None:
             clauses.append("call_id = ?")
             values.append(criteria.call_id)
         if criteria.user is not None:
             clauses.append("(from_user GLOB ? OR to_user GLOB ?)")
             values += [glob(criteria.user)] * 2
-        return self._rows(
-            Began,
-            f"SELECT first_us, call_id FROM call_meta WHERE {' AND '.join(clauses)} "
+        rows = self._rows(
+            _NEWEST_ROW,
+            f"SELECT rtp_packets, rtp_streams, {_DIGEST} FROM call_meta WHERE {' AND '.join(clauses)} "
             f"ORDER BY first_us DESC, call_id DESC LIMIT {limit}",
             values,
         )
+        return [Row(read_digest(row[2:]), *row[:2]) for row in rows]
 
     def _list(self, where: str, values: Sequence[object]) -> list[Listed]:
         rows = self._rows(_DIGEST_ROW, f"SELECT id, rtp_packets, {_DIGEST} FROM call_meta {where}", values)

@@ -1,5 +1,6 @@
 """Which parts may answer a question: by the catalog, or by walking the tree when the catalog cannot be believed."""
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,17 +14,24 @@ _INSTEAD = "every bucket is asked instead; `sipflow reindex` makes the catalog a
 
 
 class Whereabouts:
-    """Finds the parts of a data root. One thread at a time."""
+    """Finds the parts of a data root. Safe to ask from several threads."""
 
     def __init__(self, root: Path, soundness: Soundness) -> None:
         """Open nothing yet."""
         self._root = root
         self._soundness = soundness
+        self._lock = threading.Lock()
+        self._audited: set[int] = set()
         self._catalog: Catalog | None = None
         self._identity: tuple[int, int] | None = None
 
     def close(self) -> None:
         """Close the catalog."""
+        with self._lock:
+            self._close()
+
+    def _close(self) -> None:
+        self._audited.clear()
         if self._catalog is not None:
             self._catalog.close()
             self._catalog = None
@@ -36,15 +44,35 @@ class Whereabouts:
         """List all parts, as `with_call` does."""
         return self._parts(Catalog.parts, faults)
 
-    def catalog(self) -> Catalog | None:
-        """Give the catalog, to be asked what has expired; None when there is none, or none that can be believed."""
-        try:
-            catalog = self._open()
-            return None if catalog is None or self._wrong(catalog) else catalog
-        except StorageError:
-            return None
+    def now(self, part: Part) -> Part | None:
+        """Give a part as the catalog has it now; None when it does not tell."""
+        with self._lock:
+            try:
+                catalog = self._believed()
+                return None if catalog is None else catalog.part(part.id)
+            except StorageError:
+                return None  # whoever asks for parts names the damage
+
+    def deleted_with(self, call_id: str, near: tuple[int, int] | None, faults: list[Fault]) -> list[Part]:
+        """List the deleted parts that held a call, only those that touch the times `near` if given."""
+        with self._lock:
+            try:
+                catalog = self._believed()
+                return [] if catalog is None else catalog.expired_with(call_id, near)
+            except StorageError as error:
+                faults.append(Fault(CATALOG, error.hint))
+                return []
+
+    def _believed(self) -> Catalog | None:
+        catalog = self._open()
+        return None if catalog is None or self._wrong(catalog) else catalog
 
     def _parts(self, ask: Callable[[Catalog], list[Part]], faults: list[Fault]) -> list[Part]:
+        with self._lock:
+            found = self._listed(ask, faults)
+        return self._walk(faults) if found is None else found
+
+    def _listed(self, ask: Callable[[Catalog], list[Part]], faults: list[Fault]) -> list[Part] | None:
         try:
             catalog = self._open()
             if catalog is not None:
@@ -57,9 +85,9 @@ class Whereabouts:
                     ]
                 faults.append(Fault(CATALOG, f"{wrong}: {_INSTEAD}"))
         except StorageError as error:
-            self.close()
+            self._close()
             faults.append(Fault(CATALOG, f"{error.hint}: {_INSTEAD}"))
-        return self._walk(faults)
+        return None
 
     def _open(self) -> Catalog | None:
         """Open the catalog, anew when another file stands in its place; None when there is none."""
@@ -67,19 +95,20 @@ class Whereabouts:
             stat = (self._root / CATALOG).stat()
         except FileNotFoundError:
             # A root that a server has just made, or a bucket that was copied here, has no catalog.
-            self.close()
+            self._close()
             return None
         except OSError as error:
             raise StorageError("open", self._root / CATALOG, error.strerror or str(error)) from None
         identity = (stat.st_dev, stat.st_ino)
         if self._catalog is None or identity != self._identity:
-            self.close()
+            self._close()
             self._catalog = Catalog(self._root, readonly=True)
             self._identity = identity
         return self._catalog
 
     def _wrong(self, catalog: Catalog) -> str:
-        octets = (self._root / CATALOG).stat().st_size
+        # An audit makes an object of every row: an octet takes it as long as sixteen of an index take its checksum.
+        octets = 16 * (self._root / CATALOG).stat().st_size
         return self._soundness.wrong((CATALOG, self._identity, id(catalog), catalog.version()), octets, self._audit)
 
     def _audit(self) -> str:
@@ -91,7 +120,7 @@ class Whereabouts:
         try:
             found = {path.as_posix() for path in find_buckets(self._root, DATABASE, DATA)}
             unknown = sorted(path for path in found - catalog.paths() if is_bucket(self._root / path))
-            return catalog.audit() or (f"it does not list {', '.join(unknown[:3])}" if unknown else "")
+            return catalog.audit(self._audited) or (f"it does not list {', '.join(unknown[:3])}" if unknown else "")
         except StorageError as error:
             return error.hint
         finally:

@@ -1,14 +1,18 @@
 """catalog.db: which bucket parts exist or did, and which of them may hold a Call-ID."""
 
+import itertools
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from sipflow._fast import crc32c
 from sipflow.clock import DAY_US, now_us
@@ -19,8 +23,13 @@ from sipflow.storage.layout import CATALOG, DATA, DATABASE, PART, Period, direct
 from sipflow.storage.sealed import erased_us, is_sealed
 
 VERSION = 2
-# Two octets of fingerprint name a wrong bucket once in 65,536 calls; beyond this many calls in a shard, four are kept.
-_NARROW_MAX = 512
+_SHARDS = 1024
+# Of 28.8 million calls in 720 parts a shard holds 28,000: an unknown Call-ID names a wrong part once in 600 questions.
+_PRINT_OCTETS = 3
+# Of 400 million deleted calls an unknown Call-ID is taken for one once in 10,000 questions.
+_EXPIRED_OCTETS = 4
+_ROWS_A_TURN = 250
+_FEW = 64
 # That a call has expired is told for so long; then its fingerprint goes as well.
 REMEMBERED_US = 400 * DAY_US
 # What version 2 added to a part, its checksum apart.
@@ -42,9 +51,9 @@ CREATE TABLE IF NOT EXISTS parts (
 );
 CREATE INDEX IF NOT EXISTS parts_time ON parts (t1_us);
 CREATE INDEX IF NOT EXISTS parts_deleted ON parts (end_us) WHERE deleted_us IS NOT NULL;
--- For each of 256 shards of the Call-ID space, the fingerprints of a part's calls, width octets each.
-CREATE TABLE IF NOT EXISTS call_filter (
-    shard INTEGER NOT NULL, part INTEGER NOT NULL, width INTEGER NOT NULL, prints BLOB NOT NULL, crc INTEGER,
+-- For each of 1024 shards of the Call-ID space, the fingerprints of a part's calls, three octets each.
+CREATE TABLE IF NOT EXISTS call_prints (
+    shard INTEGER NOT NULL, part INTEGER NOT NULL, prints BLOB NOT NULL, crc INTEGER,
     PRIMARY KEY (shard, part)
 ) WITHOUT ROWID;
 -- The same of parts that are deleted, with their calls known more surely.
@@ -65,6 +74,8 @@ _FROM_VERSION_1 = (
     "UPDATE call_filter SET crc = row_crc(shard, part, width, prints)",
     f"PRAGMA user_version = {VERSION}",
 )
+# Of parts sealed by version 1.
+_FORMER = "call_filter"
 
 
 # What changes whenever an opened part must be opened anew.
@@ -110,6 +121,18 @@ class Part(NamedTuple):
 
 _COLUMNS = ", ".join(Part._fields)
 _COLUMNS_1 = ", ".join(f"NULL AS {name}" if name in _ADDED else name for name in Part._fields)
+
+
+class _Known(NamedTuple):
+    """The parts as the catalog listed them when it was of this `version` (PRAGMA data_version), newest first."""
+
+    version: int
+    parts: list[Part]
+    growing: list[Part]
+    sealed: dict[int, Part]
+    former: bool
+
+
 _COMPUTE_CRC = f"UPDATE parts SET crc = row_crc({_COLUMNS}) WHERE crc IS NULL"
 
 
@@ -119,6 +142,8 @@ class Catalog:
     def __init__(self, root: Path, *, readonly: bool = False) -> None:
         """Open the catalog, making it unless `readonly`. Raises StorageError, NewerFormat."""
         self.root = root
+        self._readonly = readonly
+        self._cached: _Known | None = None
         path = root / CATALOG
         mode = "ro" if readonly else "rwc"
         try:
@@ -147,9 +172,7 @@ class Catalog:
                 f"catalog version {version} was written by a later sipflow, this one reads {VERSION}; start that "
                 "one, or let `sipflow reindex` make the catalog anew",
             )  # fmt: skip
-        # A reader takes version 1 as it stands, which had no checksums; a writer brings it up to date.
-        self._old = version == 1 and readonly
-        self._columns, self._crc = (_COLUMNS_1, "NULL") if self._old else (_COLUMNS, "crc")
+        self._read_as(version if readonly else VERSION)
         if readonly:
             return
         self._db.execute("PRAGMA journal_mode = WAL")
@@ -161,6 +184,11 @@ class Catalog:
                     for statement in _FROM_VERSION_1:
                         self._db.execute(statement)
         self._db.executescript(_SCHEMA)
+
+    def _read_as(self, version: int) -> None:
+        # A reader takes version 1 as it stands, which had no checksums; a writer may bring it up meanwhile.
+        self._old = version == 1
+        self._columns, self._crc = (_COLUMNS_1, "NULL") if self._old else (_COLUMNS, "crc")
 
     def close(self) -> None:
         """Close the database."""
@@ -224,7 +252,11 @@ class Catalog:
 
         `rtp_octets` are those of its stream blocks; None when nobody counted them.
         """
-        rows = _filter_rows(part.id, call_ids)
+        self.filtered(part, totals, b"".join(map(call_hash, call_ids)), rtp_octets)
+
+    def filtered(self, part: Part, totals: Totals, hashes: bytes, rtp_octets: int | None = None) -> None:
+        """Record that a part is sealed, given the hash of each of its calls (`call_hash`), one behind the other."""
+        rows = [(shard, part.id, prints, _crc_of_prints(shard, part.id, prints)) for shard, prints in _by_shard(hashes)]
         sip_octets = None if rtp_octets is None else totals.octets - rtp_octets
         imported_us = now_us() if part.owner else None
         with self._transaction():
@@ -235,8 +267,23 @@ class Catalog:
                 [*totals, sip_octets, rtp_octets, imported_us, part.id],
             )
             if done.rowcount:
-                self._db.execute("DELETE FROM call_filter WHERE part = ?", [part.id])
-                self._db.executemany("INSERT INTO call_filter VALUES (?, ?, ?, ?, ?)", rows)
+                self._forget_calls(part.id)
+                self._db.executemany("INSERT INTO call_prints VALUES (?, ?, ?, ?)", rows)
+
+    def _forget_calls(self, part: int) -> None:
+        self._drop("call_prints", part)
+        if self._has_former():
+            self._db.execute("DELETE FROM call_filter WHERE part = ?", [part])
+
+    def _drop(self, table: str, part: int) -> None:
+        # Shard by shard: the table is ordered by them, and a part has rows in each.
+        self._db.executemany(
+            f"DELETE FROM {table} WHERE shard = ? AND part = ?",
+            ((shard, part) for shard in range(_SHARDS)),
+        )
+
+    def _has_former(self) -> bool:
+        return bool(self._read("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?", _FORMER))
 
     def unlisted(self, part: Part) -> None:
         """Leave a part to readers alone: it is written no more, and asked for every call."""
@@ -244,7 +291,7 @@ class Catalog:
             self._db.execute(
                 "UPDATE parts SET state = 'unlisted', owner = 0 WHERE id = ? AND deleted_us IS NULL", [part.id]
             )
-            self._db.execute("DELETE FROM call_filter WHERE part = ?", [part.id])
+            self._forget_calls(part.id)
 
     def reopen(self, part: Part) -> None:
         """Give a part that is not sealed to the recorder."""
@@ -259,7 +306,7 @@ class Catalog:
     def forget(self, part: Part) -> None:
         """Take a part that is gone out of the catalog."""
         with self._transaction():
-            self._db.execute("DELETE FROM call_filter WHERE part = ?", [part.id])
+            self._forget_calls(part.id)
             self._db.execute("DELETE FROM parts WHERE id = ?", [part.id])
 
     # --- what retention does to parts ---
@@ -285,15 +332,18 @@ class Catalog:
 
         Its calls are then known by longer fingerprints, made of `call_ids`; None keeps those it has.
         """
-        rows = None if call_ids is None else _filter_rows(part.id, call_ids, narrow_max=0)
+        rows = None if call_ids is None else _expired_rows(part.id, call_ids)
         with self._transaction():
+            self._drop("expired_filter", part.id)
             if rows is None:
+                columns = f"shard, part, {_PRINT_OCTETS}, prints"
                 self._db.execute(
-                    "INSERT OR REPLACE INTO expired_filter SELECT * FROM call_filter WHERE part = ?", [part.id]
+                    f"INSERT INTO expired_filter SELECT {columns}, row_crc({columns}) FROM call_prints WHERE part = ?",
+                    [part.id],
                 )
             else:
-                self._db.executemany("INSERT OR REPLACE INTO expired_filter VALUES (?, ?, ?, ?, ?)", rows)
-            self._db.execute("DELETE FROM call_filter WHERE part = ?", [part.id])
+                self._db.executemany("INSERT INTO expired_filter VALUES (?, ?, ?, ?, ?)", rows)
+            self._forget_calls(part.id)
             self._db.execute(
                 "UPDATE parts SET state = 'deleting', deleted_us = ? WHERE id = ? AND state IN ('sealed', 'unlisted')",
                 [when_us, part.id],
@@ -310,7 +360,8 @@ class Catalog:
         """Drop what is known of parts that were deleted longer than REMEMBERED_US ago; gives how many."""
         old = self._read("SELECT id FROM parts WHERE state = 'deleted' AND deleted_us < ?", now - REMEMBERED_US)
         with self._transaction():
-            self._db.executemany("DELETE FROM expired_filter WHERE part = ?", old)
+            for (part,) in old:
+                self._drop("expired_filter", part)
             self._db.executemany("DELETE FROM parts WHERE id = ?", old)
         return len(old)
 
@@ -332,8 +383,8 @@ class Catalog:
         """List the deleted parts that held a call, the newest first; `near` asks only those that touch that time."""
         if self._old:
             return []
-        shard, full = _fingerprint(call_id)
-        where, values = "f.shard = ?", [shard]
+        full = call_hash(call_id)
+        where, values = "f.shard = ? AND instr(f.prints, substr(?, 1, f.width))", [_shard_of(full), full[2:]]
         if near is not None:
             where, values = where + " AND p.end_us >= ? AND p.start_us <= ?", [*values, *near]
         found = []
@@ -345,15 +396,13 @@ class Catalog:
             )
             for row in rows:
                 _, part, width, prints = self._sound(row)
-                if _holds(prints, full[:width]):
+                if _holds(prints, full[2 : 2 + width]):
                     found += self._parts("id = ?", part)
         return found
 
     def parts(self) -> list[Part]:
         """List all parts, those with the newest packets first, open ones before all."""
-        return self._parts(
-            "state NOT IN ('making', 'deleting', 'deleted') ORDER BY t1_us IS NOT NULL, t1_us DESC, id DESC"
-        )
+        return list(self._known().parts)
 
     def open_parts(self) -> list[Part]:
         """List the parts that still grow, or did when their process ended."""
@@ -365,23 +414,53 @@ class Catalog:
 
     def parts_with(self, call_id: str) -> list[Part]:
         """List the parts that may hold a call: those the filter does not know, and those whose filter knows it."""
-        shard, full = _fingerprint(call_id)
-        hits = []
-        with self._snapshot():
-            rows = self._read(f"SELECT shard, part, width, prints, {self._crc} FROM call_filter WHERE shard = ?", shard)
-            for row in rows:
+        full = call_hash(call_id)
+        for anew in (False, True, True):
+            # The list first: a part that is sealed in between stands in it as one that grows, and is asked as such.
+            known = self._known(anew=anew)
+            growing = {part.id for part in known.growing}
+            hits = [part for part in self._filtered(full, former=known.former) if part not in growing]
+            if all(part in known.sealed for part in hits):
+                return [*known.growing, *(known.sealed[part] for part in hits)]
+        raise StorageError("read", self.root / CATALOG, "its filter names parts that it does not list")
+
+    def _filtered(self, full: bytes, *, former: bool) -> Iterator[int]:
+        rows: list[Any] = []
+        if not self._old:
+            # SQLite looks through the blobs by itself: one Python object for each of thousands of parts costs more.
+            rows = self._read(
+                "SELECT shard, part, prints, crc FROM call_prints WHERE shard = ? AND instr(prints, ?)",
+                _shard_of(full),
+                full[2 : 2 + _PRINT_OCTETS],
+            )
+        for row in rows:
+            _, part, prints = self._sound(row)
+            if _holds(prints, full[2 : 2 + _PRINT_OCTETS]):
+                yield part
+        if former:
+            statement = f"SELECT shard, part, width, prints, {self._crc} FROM call_filter WHERE shard = ?"
+            for row in self._read(statement, full[0]):
                 _, part, width, prints = self._sound(row)
-                if _holds(prints, full[:width]):
-                    hits.append(part)
-            found = self._parts("state IN ('open', 'sealing', 'unlisted') ORDER BY id")
-            for start in range(0, len(hits), 500):
-                some = hits[start : start + 500]
-                marks = ", ".join("?" * len(some))
-                named = self._parts(f"id IN ({marks}) AND state = 'sealed'", *some)
-                if len(named) < len(some):
-                    raise StorageError("read", self.root / CATALOG, "its filter names parts that it does not list")
-                found += named
-        return found
+                if _holds(prints, full[1 : 1 + width]):
+                    yield part
+
+    def _known(self, *, anew: bool = False) -> _Known:
+        # The version tells of every commit but those of this connection, and a reader makes none.
+        version = self.version()
+        if anew or self._cached is None or version != self._cached.version or not self._readonly:
+            if self._readonly:
+                self._read_as(self._read("PRAGMA user_version")[0][0])
+            parts = self._parts(
+                "state NOT IN ('making', 'deleting', 'deleted') ORDER BY t1_us IS NOT NULL, t1_us DESC, id DESC"
+            )
+            self._cached = _Known(
+                version,
+                parts,
+                [part for part in parts if part.state != "sealed"],
+                {part.id: part for part in parts if part.state == "sealed"},
+                self._has_former(),
+            )
+        return self._cached
 
     @contextmanager
     def _snapshot(self) -> Iterator[None]:
@@ -393,47 +472,97 @@ class Catalog:
 
     def missing_calls(self, part: Part, call_ids: Iterable[str]) -> list[str]:
         """Name the calls that the filter of a sealed part does not know."""
-        filters = {}
-        for row in self._read(
-            f"SELECT shard, part, width, prints, {self._crc} FROM call_filter WHERE part = ?", part.id
-        ):
-            shard, _, width, prints = self._sound(row)
-            filters[shard] = (width, prints)
+        prints = {shard: found for shard, _, found in self._prints_of(part.id)}
+        former = {}
+        if self._has_former():
+            former = {row[0]: row[2:] for row in self._former_of(part.id)}
         missing = []
         for call_id in call_ids:
-            shard, full = _fingerprint(call_id)
-            width, prints = filters.get(shard, (2, b""))
-            if not _holds(prints, full[:width]):
+            full = call_hash(call_id)
+            width, found = former.get(full[0], (2, b""))
+            wanted = full[2 : 2 + _PRINT_OCTETS]
+            if not (_holds(prints.get(_shard_of(full), b""), wanted) or _holds(found, full[1 : 1 + width])):
                 missing.append(call_id)
         return missing
+
+    def _prints_of(self, *parts: int) -> Iterator[tuple[int, int, bytes]]:
+        """Read the filter of some parts, of all without any: shard, part and fingerprints, whose checksums hold."""
+        if self._old:
+            return
+        for shard, part, prints, crc in self._some("call_prints", "shard, part, prints, crc", parts):
+            try:
+                is_sound = crc is None or _crc_of_prints(shard, part, prints) == crc
+            except TypeError:  # damage made another type of a column
+                is_sound = False
+            if not is_sound:
+                raise self._unsound()
+            yield shard, part, prints
+
+    def _former_of(self, *parts: int) -> Iterator[Any]:
+        for row in self._some(_FORMER, f"shard, part, width, prints, {self._crc}", parts):
+            yield self._sound(row)
+
+    def _some(self, table: str, columns: str, parts: Sequence[int]) -> Iterator[Any]:
+        chosen = f"WHERE part IN ({', '.join('?' * len(parts))})" if parts else ""
+        try:
+            rows = self._db.execute(f"SELECT {columns} FROM {table} {chosen}", parts)
+            while some := rows.fetchmany(_ROWS_A_TURN):
+                yield from some
+                time.sleep(0)  # whoever waits for the interpreter's lock has it now
+        except UNREADABLE as error:
+            raise StorageError("read", self.root / CATALOG, str(error)) from None
 
     def version(self) -> int:
         """Give a number that changes when another process commits."""
         found: int = self._read("PRAGMA data_version")[0][0]
         return found
 
-    def audit(self) -> str:
-        """Tell in a sentence what is wrong inside the catalog, having read all of it; empty when nothing is."""
+    def audit(self, audited: set[int] | None = None) -> str:
+        """Tell in a sentence what is wrong inside the catalog, having read all of it; empty when nothing is.
+
+        The filters of parts in `audited`, by id, are left out: they never change. Those found right are added to it.
+        """
+        skipped = audited or set()
         known: dict[int, int] = {}
         try:
             broken: str = self._read("PRAGMA integrity_check(1)")[0][0]
             if broken != "ok":
                 return broken.replace("\n", " ")
             with self._snapshot():
-                due = [part for part in self.parts() if part.state == "sealed"]
-                last = (-1, -1)
-                while rows := self._read(
-                    f"SELECT shard, part, width, prints, {self._crc} FROM call_filter "
-                    "WHERE (shard, part) > (?, ?) ORDER BY shard, part LIMIT 1000", *last
-                ):  # fmt: skip
-                    for row in rows:
-                        shard, part, width, prints = self._sound(row)
-                        known[part] = known.get(part, 0) + len(prints) // width
-                        last = (shard, part)
+                every = self._parts("state = 'sealed' ORDER BY id")
+                due = [part for part in every if part.id not in skipped]
+                # One by one they are looked for in the whole table: so few only.
+                some = [part.id for part in due] if skipped and len(due) <= _FEW else []
+                if due:
+                    for _, part, prints in self._prints_of(*some):
+                        known[part] = known.get(part, 0) + len(prints) // _PRINT_OCTETS
+                    if self._has_former():
+                        for _, part, width, prints in self._former_of(*some):
+                            known[part] = known.get(part, 0) + len(prints) // width
+                expired = self._audit_expired(skipped)
         except StorageError as error:
             return error.hint
+        except UNREADABLE as error:
+            return str(error)
         short = [part.path for part in due if known.get(part.id, 0) < (part.calls or 0)]
-        return f"the filter lacks calls of {', '.join(short[:3])}" if short else ""
+        if short:
+            return f"the filter lacks calls of {', '.join(short[:3])}"
+        if audited is not None:
+            audited.update(part.id for part in due)
+            audited.update(-part for part in expired)
+        return ""
+
+    def _audit_expired(self, skipped: set[int]) -> list[int]:
+        """Read the filters of deleted parts whose negative id is not in `skipped`; gives the ids."""
+        if self._old:
+            return []
+        due = [
+            part for (part,) in self._read("SELECT id FROM parts WHERE deleted_us IS NOT NULL") if -part not in skipped
+        ]
+        if due:
+            for row in self._some("expired_filter", "shard, part, width, prints, crc", due if len(due) <= _FEW else []):
+                self._sound(row)
+        return due
 
     def _parts(self, where: str, *values: object) -> list[Part]:
         rows = self._read(f"SELECT {self._columns}, {self._crc} FROM parts WHERE {where}", *values)
@@ -446,8 +575,11 @@ class Catalog:
         """Give the columns of a row without its checksum, which must hold where there is one."""
         *columns, crc = row
         if crc is not None and _crc_of(*columns) != crc:
-            raise StorageError("read", self.root / CATALOG, "the checksum of a row does not hold")
+            raise self._unsound()
         return columns
+
+    def _unsound(self) -> StorageError:
+        return StorageError("read", self.root / CATALOG, "the checksum of a row does not hold")
 
     def _read(self, statement: str, *values: object) -> list[Any]:
         try:
@@ -465,9 +597,8 @@ class Catalog:
         with self._transaction():
             for path in added:
                 # One that was deleted was put back by somebody.
-                self._db.execute(
-                    "DELETE FROM expired_filter WHERE part IN (SELECT id FROM parts WHERE path = ?)", [path.as_posix()]
-                )
+                for (part,) in self._read("SELECT id FROM parts WHERE path = ?", path.as_posix()):
+                    self._drop("expired_filter", part)
                 self._db.execute("DELETE FROM parts WHERE path = ?", [path.as_posix()])
                 period = period_at(path)
                 self._db.execute(
@@ -490,19 +621,15 @@ def found_part(root: Path, path: Path, number: int = 0) -> Part:
     )  # fmt: skip
 
 
-def _filter_rows(
-    part: int, call_ids: Iterable[str], narrow_max: int = _NARROW_MAX
-) -> list[tuple[int, int, int, bytes, int]]:
-    shards: dict[int, list[bytes]] = {}
-    for call_id in call_ids:
-        shard, full = _fingerprint(call_id)
-        shards.setdefault(shard, []).append(full)
-    rows = []
-    for shard, prints in shards.items():
-        width = 2 if len(prints) <= narrow_max else 4
-        row = (shard, part, width, b"".join(full[:width] for full in prints))
-        rows.append((*row, _crc_of(*row)))
-    return rows
+def _expired_rows(part: int, call_ids: Iterable[str]) -> list[tuple[int, int, int, bytes, int]]:
+    hashes = b"".join(map(call_hash, call_ids))
+    rows = [(shard, part, _EXPIRED_OCTETS, prints) for shard, prints in _by_shard(hashes, _EXPIRED_OCTETS)]
+    return [(*row, _crc_of(*row)) for row in rows]
+
+
+def _crc_of_prints(shard: int, part: int, prints: bytes) -> int:
+    # _crc_of in one turn: an audit computes hundreds of thousands.
+    return crc32c(b"%d\0%d\0%b\0" % (shard, part, prints))
 
 
 def _crc_of(*columns: object) -> int:
@@ -514,9 +641,25 @@ def _crc_of(*columns: object) -> int:
     return crc
 
 
-def _fingerprint(call_id: str) -> tuple[int, bytes]:
-    digest = blake2b(call_id.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return digest[0], digest[1:5]
+def call_hash(call_id: str) -> bytes:
+    """Hash a Call-ID as the filter of the catalog knows it: 8 octets."""
+    return blake2b(call_id.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+
+
+def _shard_of(full: bytes) -> int:
+    return full[0] << 2 | full[1] >> 6
+
+
+def _by_shard(hashes: bytes, width: int = _PRINT_OCTETS) -> Iterator[tuple[int, bytes]]:
+    """Sort hashes into shards; gives each that has any, and their fingerprints of `width` octets, end to end."""
+    octets = np.frombuffer(hashes, np.uint8).reshape(-1, 8)
+    shards = octets[:, 0].astype(np.uint16) << 2 | octets[:, 1] >> 6
+    order: NDArray[np.intp] = np.argsort(shards, kind="stable")
+    shards = shards[order]
+    prints = octets[order, 2 : 2 + width].tobytes()
+    borders = [*np.flatnonzero(np.diff(shards, prepend=-1)).tolist(), len(shards)]
+    for start, end in itertools.pairwise(borders):
+        yield int(shards[start]), prints[start * width : end * width]
 
 
 def _holds(prints: bytes, wanted: bytes) -> bool:
