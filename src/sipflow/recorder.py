@@ -1,5 +1,6 @@
 """The recorder: receives, stores and watches over the reader. The process that must not die."""
 
+import contextlib
 import logging
 import os
 import signal
@@ -39,6 +40,7 @@ from sipflow.web.status import OpenBucket, PoolState, RecorderNote
 
 LOG = logging.getLogger("sipflow.recorder")
 
+_RECEIVER_NICENESS = -10
 _BEAT_SECONDS = 0.5
 _SILENCE_US = 10 * SECOND_US
 _READER_PATIENCE_SECONDS = 5.0
@@ -61,6 +63,9 @@ class _Listener:
         self.thread = NamedThread(target=self._run, name=f"receiver-{slot}", daemon=True)
 
     def _run(self) -> None:
+        # Before everything that can wait: what a socket buffer cannot hold is lost. Not everybody may (nice(2)).
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _RECEIVER_NICENESS)
         try:
             self._receiver.run()
         except OSError as error:

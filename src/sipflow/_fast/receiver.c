@@ -136,8 +136,12 @@ static void add(_Atomic uint64_t *counter, uint64_t n)
 
 static void note_kernel_drops(struct sf_receiver *r, struct sf_ledger *ledger, uint32_t now)
 {
-    add(&ledger->kernel_drops, (uint32_t)(now - r->dropped));
-    r->dropped = now;
+    /* The count that comes with a datagram is as old as the datagram; both wrap. */
+    int32_t more = (int32_t)(now - r->dropped);
+    if (more > 0) {
+        add(&ledger->kernel_drops, (uint64_t)more);
+        r->dropped = now;
+    }
 }
 
 static void read_kernel_drops(struct sf_receiver *r, struct msghdr *head, struct sf_ledger *ledger)
