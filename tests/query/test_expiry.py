@@ -173,7 +173,7 @@ class TestHistory:
         database = root / "2024/10/04/01" / DATABASE
         octets = bytearray(database.read_bytes())
         octets[-1] ^= 1
-        write(database, octets)
+        write(database, bytes(octets))
         assert ["is damaged" in fault.what for fault in history.flow("call-1@h").faults] == [True]
         assert any("checksum" in one.what for one in verify_bucket(root, Path("2024/10/04/01")).findings)
 
