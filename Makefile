@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: run build test check fuzz bench clean
+.PHONY: run build test check fuzz soak bench clean
 
 run: build
 	$(BIN)/python -m sipflow.demo
@@ -28,6 +28,10 @@ check: build
 
 fuzz: build
 	FUZZ_SECONDS=$${FUZZ_SECONDS:-120} ci/fuzz.sh
+
+# The long form of tests/soak: hundreds of kills, minutes of load.
+soak: build
+	ci/test.sh tests/soak --soak-long
 
 bench: build
 	$(BIN)/python -m bench $(BENCH)

@@ -146,7 +146,7 @@ class SteadyRecorder:
 
     def clear(self) -> None:
         """Start anew."""
-        self.state = RecorderSnapshot("0.1.0", 7, T0_US, time.time_ns() // 1000)
+        self.state = RecorderSnapshot("0.1.0", 7, T0_US, time.monotonic_ns() // 1000)
         self.clients: dict[int, int] = {}
         self.broken: StorageError | None = None
 

@@ -44,7 +44,7 @@ def make_sample(root: Path, hours: int = 1) -> Path:
 
 
 def make_open(root: Path, call_ids: Sequence[str] = ("open",)) -> Path:
-    """Record one message of each call as a server does, into a bucket that stays open; gives its directory."""
+    """Record one message of each call, in a block of its own, into a bucket that stays open; gives its directory."""
     pool = Pool.open(str(root.parent / f"{root.name}.pool"), 16 << 20, BEGIN_US)
     store = Store(root, pool, Subdirs.HOURLY, encoders=1)
     store.start()
@@ -54,7 +54,7 @@ def make_open(root: Path, call_ids: Sequence[str] = ("open",)) -> Path:
         ends = (ip_address(ALICE[0]).packed, ALICE[1], ip_address(BOB[0]).packed, BOB[1])
         at_us = BEGIN_US + number * 1000
         intake.put(0, 4, *ends, at_us, 0, call_id.encode(), None, payload, at_us)
-    intake.drain()
+        intake.drain()  # a block of its own for each
     store.stop()
     (root.parent / f"{root.name}.pool").unlink()
     return root / "2026/06/01/00"

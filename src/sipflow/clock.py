@@ -25,6 +25,11 @@ def now_us() -> int:
     return time.time_ns() // 1000
 
 
+def monotonic_us() -> int:
+    """Tell the clock that never leaps, common to all processes of the machine [microseconds since some past moment]."""
+    return time.monotonic_ns() // 1000
+
+
 def parse_time(text: str) -> int:
     """Read a time as people and programs write it; gives microseconds since the epoch.
 

@@ -18,6 +18,8 @@ from sipflow.wire.datagram import same_family
 
 _POOL_MB = 64
 _PACKETS_A_TURN = 64
+# What is left in the pool of an import goes with it: a slow disk is waited for.
+_PATIENCE_SECONDS = 600.0
 # Room that one turn cannot exhaust, whatever its packets are.
 _SPARE_CHUNKS = (2 * _PACKETS_A_TURN, 20)
 
@@ -46,7 +48,9 @@ def import_files(
             for capture in captures:
                 _feed(capture, pool, store)
         finally:
-            store.stop()
+            store.stop(_PATIENCE_SECONDS)
+        if pool.pending():
+            raise StorageError("import", root, "; ".join(store.faults()) or "the disk did not take everything")
     return [capture.report for capture in captures]
 
 

@@ -7,20 +7,31 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from contextlib import ExitStack
 from types import FrameType
 
 import msgspec
 
 from sipflow._fast import LEDGERS, Intake, Receiver, heap_stay_small, receive_buffer
-from sipflow.clock import SECOND_US, now_us
+from sipflow.clock import SECOND_US, monotonic_us, now_us
 from sipflow.config import Address, Settings
 from sipflow.errors import ConfigError, StorageError
 from sipflow.orders import ReaderOrders
 from sipflow.storage.disk import Disk, Pressure, complaint, disk_of, judge
 from sipflow.storage.layout import Subdirs
 from sipflow.storage.mend import Completion, mend_root
-from sipflow.storage.store import MIB, RootLock, Store, close_pool, empty_pool_in_memory, open_pool, sweep_orphans
+from sipflow.storage.store import (
+    MIB,
+    PoolLock,
+    RootLock,
+    Store,
+    close_pool,
+    empty_pool_in_memory,
+    open_pool,
+    pool_path,
+    sweep_orphans,
+)
 from sipflow.storage.sweeper import Sweeper
 from sipflow.thread import NamedThread
 from sipflow.version import __version__
@@ -29,7 +40,9 @@ from sipflow.web.status import OpenBucket, PoolState, RecorderNote
 LOG = logging.getLogger("sipflow.recorder")
 
 _BEAT_SECONDS = 0.5
+_SILENCE_US = 10 * SECOND_US
 _READER_PATIENCE_SECONDS = 5.0
+_ORPHAN_PATIENCE_SECONDS = 5.0
 # A receive buffer below this loses packets at a few hundred thousand a second (docs/DESIGN.md).
 _BUFFER_WANTED_PART = 0.9
 
@@ -84,7 +97,9 @@ class Recorder:
                 undo.callback(sock.close)
             if len(sockets) > LEDGERS:
                 raise ConfigError("receivers", len(sockets), f"addresses times receivers up to {LEDGERS}")
-            self._http = bind_http(settings.http)
+            # A killed recorder leaves its pool, and its reader holds the port until it has seen that it is alone.
+            orphaned = pool_path(settings.root) is not None
+            self._http = bind_http(settings.http, _ORPHAN_PATIENCE_SECONDS if orphaned else 0.0)
             undo.callback(self._http.close)
             self._set_buffers(sockets)
             sweep_orphans()
@@ -99,6 +114,7 @@ class Recorder:
                 grace_us=settings.flush_interval_secs * SECOND_US,
                 sync_ms=settings.sync_ms if on_disk else None,
             )
+            self._pool_lock = PoolLock(settings.root)
             replayed = self._store.start()
             if replayed:
                 LOG.info("replayed %d chunks that an earlier process left in the pool", replayed)
@@ -161,6 +177,7 @@ class Recorder:
             "%d datagrams dropped by the kernel",
             taken, stored.sip_messages, stored.rtp_packets, sum(refused.values()), ledger["kernel_drops"],
         )  # fmt: skip
+        self._pool_lock.close()
         close_pool(self._settings.root, self._store.pool)
         self._http.close()
         self._lock.close()
@@ -216,6 +233,14 @@ class Recorder:
             self._reader.kill()
             self._reader.wait()
 
+    def _silent_receivers(self) -> list[str]:
+        now = monotonic_us()
+        return [
+            f"a receiver hangs: no sign of life for {(now - beat) // SECOND_US} s"
+            for beat in self._store.pool.heartbeats()
+            if now - beat > _SILENCE_US
+        ]
+
     # --- the room on the disk ---
 
     def _guard_room(self) -> tuple[Disk, list[str]]:
@@ -248,6 +273,7 @@ class Recorder:
             for listener in self._listeners
             if not listener.thread.is_alive() and not listener.fault
         ]
+        faults += self._silent_receivers()
         faults += self._store.faults() + self._sweeper.faults()
         free_streams, free_sip = self._store.pool.free_chunks()
         streams, sip = self._store.pool.total_chunks()
@@ -259,7 +285,7 @@ class Recorder:
             version=__version__,
             pid=os.getpid(),
             started_us=self._started_us,
-            heartbeat_us=now_us(),
+            heartbeat_us=monotonic_us(),
             listening=self.listening,
             stored_sip=done.sip_messages,
             stored_rtp=done.rtp_packets,
@@ -297,13 +323,23 @@ def bind_udp(address: Address, receivers: int) -> list[socket.socket]:
     ]
 
 
-def bind_http(address: Address) -> socket.socket:
-    """Bind and listen for HTTP. The recorder owns the port, so that it outlives a reader. Raises ConfigError."""
-    sock = _bound(
-        socket.AF_INET6 if ":" in address.host else socket.AF_INET, socket.SOCK_STREAM, "--http", address, reuse=True
-    )
-    sock.listen(512)
-    return sock
+def bind_http(address: Address, patience_seconds: float = 0.0) -> socket.socket:
+    """Bind and listen for HTTP, waiting so long for the port. The recorder owns it, so that it outlives a reader.
+
+    Raises ConfigError.
+    """
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    until = time.monotonic() + patience_seconds
+    while True:
+        try:
+            sock = _bound(family, socket.SOCK_STREAM, "--http", address, reuse=True)
+        except ConfigError:
+            if time.monotonic() >= until:
+                raise
+            time.sleep(0.05)
+            continue
+        sock.listen(512)
+        return sock
 
 
 def _bound(

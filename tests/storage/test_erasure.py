@@ -15,10 +15,12 @@ import pytest
 
 from buckets import T0_US, call, record
 from older import strip_seal, write_v1
+from portions import invite, media, portions_of
 from reference import block as reference
 from sipflow.errors import NewerFormat, StorageError
 from sipflow.storage import erasure, index
 from sipflow.storage.block import Block, Damage, iter_blocks
+from sipflow.storage.bucket import Bucket
 from sipflow.storage.contents import Contents
 from sipflow.storage.erasure import erase_media
 from sipflow.storage.layout import DATA, DATABASE, find_buckets
@@ -216,7 +218,12 @@ def test_damaged_media_is_erased_too_and_damaged_messages_are_left(bucket: Path,
     assert Stretch.STREAM not in found
 
 
-def test_damage_that_reaches_into_messages_is_erased_up_to_them(bucket: Path) -> None:
+def test_damage_that_reaches_into_messages_is_erased_up_to_them(tmp_path: Path) -> None:
+    bucket = tmp_path / "bucket"
+    writer = Bucket(bucket)
+    for packet in (invite("a", T0_US), media("a", T0_US + 1), invite("a", T0_US + 2, "BYE"), media("a", T0_US + 3, 2)):
+        writer.append([portion for _, portion in portions_of([packet])])
+    writer.seal()
     before = walk(bucket)
     stream, messages = next(
         (one, two) for one, two in pairwise(before) if (one.what, two.what) == (Stretch.STREAM, Stretch.MESSAGES)

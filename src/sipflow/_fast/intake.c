@@ -308,11 +308,23 @@ static enum sf_status put_rtp(struct sf_intake *intake, const struct sf_packet *
     return SF_OK;
 }
 
-static enum sf_status put_sip(struct sf_intake *intake, const struct sf_packet *packet,
-                              const struct place *place, uint64_t now_us)
+/* Any arena with room, when a call gets no chunk of its own: close to full beats dropped. */
+static uint32_t shared_arena(struct sf_intake *intake, size_t need)
 {
-    uint32_t *arena = &intake->arenas[place->call_hash % SF_POOL_ARENAS];
-    size_t need = sf_pool_sip_size(packet->call_id.n, packet->payload.n);
+    for (unsigned i = 0; i < SF_POOL_ARENAS; i++) {
+        uint32_t chunk = intake->arenas[i];
+        if (chunk != SF_NO_CHUNK && intake->open[chunk].used + need <= SF_SIP_CHUNK) {
+            sf_pool_desc(intake->pool, chunk)->call_hash = SF_POOL_ANY_CALL;
+            return chunk;
+        }
+    }
+    return SF_NO_CHUNK;
+}
+
+/* The chunk that takes a message of a call; SF_NO_CHUNK when nothing has room. */
+static uint32_t arena_for(struct sf_intake *intake, uint64_t call_hash, size_t need)
+{
+    uint32_t *arena = &intake->arenas[call_hash % SF_POOL_ARENAS];
     if (*arena != SF_NO_CHUNK && intake->open[*arena].used + need > SF_SIP_CHUNK) {
         close_chunk(intake, *arena);
         *arena = SF_NO_CHUNK;
@@ -320,14 +332,25 @@ static enum sf_status put_sip(struct sf_intake *intake, const struct sf_packet *
     if (*arena == SF_NO_CHUNK) {
         *arena = sf_pool_open_chunk(intake->pool, SF_SIP_CLASS);
         if (*arena == SF_NO_CHUNK) {
-            return SF_POOL_FULL_SIP;
+            return shared_arena(intake, need);
         }
-        sf_pool_desc(intake->pool, *arena)->call_hash = place->call_hash % SF_POOL_ARENAS;
+        sf_pool_desc(intake->pool, *arena)->call_hash = call_hash % SF_POOL_ARENAS;
         intake->open[*arena] = (struct open_chunk){0};
         list_append(intake, *arena);
     }
-    struct open_chunk *o = &intake->open[*arena];
-    uint8_t *at = sf_pool_data(intake->pool, *arena) + o->used;
+    return *arena;
+}
+
+static enum sf_status put_sip(struct sf_intake *intake, const struct sf_packet *packet,
+                              const struct place *place, uint64_t now_us)
+{
+    size_t need = sf_pool_sip_size(packet->call_id.n, packet->payload.n);
+    uint32_t arena = arena_for(intake, place->call_hash, need);
+    if (arena == SF_NO_CHUNK) {
+        return SF_POOL_FULL_SIP;
+    }
+    struct open_chunk *o = &intake->open[arena];
+    uint8_t *at = sf_pool_data(intake->pool, arena) + o->used;
     struct sf_pool_sip record = {
         .time_us = packet->time_us,
         .arrival_us = now_us,
@@ -343,7 +366,7 @@ static enum sf_status put_sip(struct sf_intake *intake, const struct sf_packet *
     };
     memcpy(record.src, packet->src, 16);
     memcpy(record.dst, packet->dst, 16);
-    record.crc = sf_chunk_crc(sf_pool_desc(intake->pool, *arena)->id, &record, sizeof record);
+    record.crc = sf_chunk_crc(sf_pool_desc(intake->pool, arena)->id, &record, sizeof record);
     record.crc = sf_crc32c(record.crc, packet->call_id.p, packet->call_id.n);
     memcpy(at + sizeof record, packet->call_id.p, packet->call_id.n);
     if (packet->payload.n > 0) {
@@ -353,7 +376,7 @@ static enum sf_status put_sip(struct sf_intake *intake, const struct sf_packet *
     memcpy(at, &record, sizeof record);
     o->used += (uint32_t)need;
     o->count++;
-    sf_pool_publish(intake->pool, *arena, o->count, o->used);
+    sf_pool_publish(intake->pool, arena, o->count, o->used);
     return SF_OK;
 }
 
@@ -667,6 +690,15 @@ static void retire(struct sf_intake *intake, uint32_t chunk)
     close_chunk(intake, chunk);
 }
 
+/* While chunks for SIP are scarce, one that is old but not full goes on: it can be read as it is.
+ */
+static bool keep_filling(struct sf_intake *intake, uint32_t chunk)
+{
+    struct sf_pool *pool = intake->pool;
+    return sf_pool_desc(pool, chunk)->kind == SF_SIP_CLASS &&
+           sf_pool_free_chunks(pool, SF_SIP_CLASS) < sf_pool_head(pool)->chunks[SF_SIP_CLASS] / 4;
+}
+
 void sf_intake_sweep(struct sf_intake *intake)
 {
     uint64_t now = monotonic_us();
@@ -678,8 +710,14 @@ void sf_intake_sweep(struct sf_intake *intake)
         limit = SPAN_US;
     }
     while (intake->oldest != SF_NO_CHUNK &&
-           now - sf_pool_desc(intake->pool, intake->oldest)->opened_us >= limit) {
-        retire(intake, intake->oldest);
+           sf_pool_desc(intake->pool, intake->oldest)->opened_us + limit <= now) {
+        uint32_t chunk = intake->oldest;
+        if (limit > 0 && keep_filling(intake, chunk)) {
+            list_remove(intake, chunk);
+            list_append(intake, chunk);
+        } else {
+            retire(intake, chunk);
+        }
     }
 }
 

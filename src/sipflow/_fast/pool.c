@@ -18,8 +18,9 @@
 /* SIP is small beside media, and is kept longest: a quarter of the pool is its own. */
 #define SIP_SHARE     4
 #define CLIENT_PROBES 32
-/* With an eighth of its chunks left, SIP is not yet lost but media has to stand back. */
-#define SIP_SHORT 8
+/* With so few of its chunks left, SIP is not yet lost but media has to stand back. */
+#define SIP_SHORT     32
+#define SIP_SHORT_MIN 2u
 
 struct queue {
     uint32_t *chunks;
@@ -321,7 +322,8 @@ uint64_t sf_pool_call_hash(const struct sf_pool *pool, struct sf_slice call_id)
 
 static void note_sip_room(struct sf_pool *pool)
 {
-    bool low = pool->free_count[SF_SIP_CLASS] < pool->head->chunks[SF_SIP_CLASS] / SIP_SHORT;
+    uint32_t few = pool->head->chunks[SF_SIP_CLASS] / SIP_SHORT;
+    bool low = pool->free_count[SF_SIP_CLASS] <= (few < SIP_SHORT_MIN ? SIP_SHORT_MIN : few);
     atomic_store_explicit(&pool->head->short_of_sip, low, memory_order_relaxed);
 }
 
@@ -627,7 +629,8 @@ size_t sf_pool_call_records(struct sf_pool *pool, uint32_t chunk, struct sf_slic
     struct sf_chunk_desc *desc = &pool->descs[chunk];
     uint64_t hash = sf_pool_call_hash(pool, call_id);
     if (atomic_load_explicit(&desc->state, memory_order_acquire) == SF_FREE ||
-        desc->kind != SF_SIP_CLASS || desc->call_hash != hash % SF_POOL_ARENAS) {
+        desc->kind != SF_SIP_CLASS ||
+        (desc->call_hash != hash % SF_POOL_ARENAS && desc->call_hash != SF_POOL_ANY_CALL)) {
         return 0;
     }
     uint64_t before = atomic_load_explicit(&desc->id, memory_order_acquire);

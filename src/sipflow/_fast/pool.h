@@ -40,6 +40,8 @@
 /* SIP is spread over so many chunks by call: the messages of a call meet in one block, and who
  * looks for one call looks at so many fewer. */
 #define SF_POOL_ARENAS 16
+/* The call_hash of a SIP chunk that took in calls of others, because they got no chunk. */
+#define SF_POOL_ANY_CALL UINT64_MAX
 
 static inline size_t sf_pool_rtp_size(size_t length)
 {
@@ -69,7 +71,7 @@ struct sf_ledger {
     _Atomic uint64_t unidentified;      /* of those, SIP without a Call-ID */
     _Atomic uint64_t refused_datagrams; /* whole datagrams, reason below */
     _Atomic uint64_t refused[SF_STATUS_COUNT];
-    _Atomic uint64_t heartbeat_us; /* wall clock of the last turn of the loop */
+    _Atomic uint64_t heartbeat_us; /* monotonic clock of the last turn of the loop */
     uint64_t reserved[32 - 10 - SF_STATUS_COUNT];
 };
 

@@ -2,6 +2,8 @@
 #include "receiver.h"
 
 #include <errno.h>
+#include <linux/filter.h>
+#include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -12,8 +14,9 @@
 #define SLOT_OCTETS 65536
 #define NAP_NS      200000
 #define IDLE_MS     20 /* how often an idle receiver looks for old chunks */
-#define DRAIN_US    1000000
-#define CONTROL     64
+/* What the largest socket buffer holds is taken in a fraction of this. */
+#define DRAIN_US 5000000
+#define CONTROL  64
 
 struct sf_receiver {
     int fd;
@@ -33,6 +36,13 @@ static uint64_t wall_us(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_REALTIME, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+static uint64_t monotonic_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
     return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
@@ -124,16 +134,40 @@ static void add(_Atomic uint64_t *counter, uint64_t n)
                           memory_order_relaxed);
 }
 
+static void note_kernel_drops(struct sf_receiver *r, struct sf_ledger *ledger, uint32_t now)
+{
+    add(&ledger->kernel_drops, (uint32_t)(now - r->dropped));
+    r->dropped = now;
+}
+
 static void read_kernel_drops(struct sf_receiver *r, struct msghdr *head, struct sf_ledger *ledger)
 {
     for (struct cmsghdr *c = CMSG_FIRSTHDR(head); c != NULL; c = CMSG_NXTHDR(head, c)) {
         if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_RXQ_OVFL) {
             uint32_t now;
             memcpy(&now, CMSG_DATA(c), sizeof now);
-            add(&ledger->kernel_drops, (uint32_t)(now - r->dropped));
-            r->dropped = now;
+            note_kernel_drops(r, ledger, now);
         }
     }
+}
+
+/* The same count, asked for: what was dropped behind the last datagram comes with no other. */
+static void ask_kernel_drops(struct sf_receiver *r, struct sf_ledger *ledger)
+{
+    uint32_t found[SK_MEMINFO_VARS];
+    socklen_t size = sizeof found;
+    if (getsockopt(r->fd, SOL_SOCKET, SO_MEMINFO, found, &size) == 0 &&
+        size > SK_MEMINFO_DROPS * sizeof *found) {
+        note_kernel_drops(r, ledger, found[SK_MEMINFO_DROPS]);
+    }
+}
+
+/* From now on the kernel drops, and counts, whatever comes. */
+static void shut_door(int fd)
+{
+    struct sock_filter nothing = BPF_STMT(BPF_RET | BPF_K, 0);
+    struct sock_fprog filter = {.len = 1, .filter = &nothing};
+    setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter);
 }
 
 /* Receives and stores one batch; gives its size or -errno. */
@@ -182,17 +216,20 @@ int sf_receiver_run(struct sf_receiver *r)
         } else if (n > 0 && n < SLOTS) {
             nanosleep(&(struct timespec){.tv_nsec = NAP_NS}, NULL);
         }
-        uint64_t now = wall_us();
+        uint64_t now = monotonic_us();
         if (now - swept >= IDLE_MS * 1000) {
             sf_intake_sweep(r->intake);
+            ask_kernel_drops(r, ledger);
             atomic_store_explicit(&ledger->heartbeat_us, now, memory_order_relaxed);
             swept = now;
         }
     }
     /* A sender that goes on at full rate must not keep us from stopping. */
-    uint64_t until = wall_us() + DRAIN_US;
-    while (n >= 0 && (n = turn(r)) > 0 && wall_us() < until) {
+    shut_door(r->fd);
+    uint64_t until = monotonic_us() + DRAIN_US;
+    while (n >= 0 && (n = turn(r)) > 0 && monotonic_us() < until) {
     }
+    ask_kernel_drops(r, ledger);
     sf_intake_drain(r->intake);
     return n < 0 ? n : 0;
 }

@@ -26,12 +26,15 @@ GRACE_US = 60 * SECOND_US
 _BATCH_OCTETS = 8 << 20
 _GATHER_SECONDS = 0.25
 _QUEUED = 8
+# What may wait outside the pool for buckets that fail, while others go on.
+_WAITING_OCTETS = 32 << 20
+_PUT_SECONDS = 0.5
 _RETRY_SECONDS = (0.2, 1.0, 5.0)
 # A bucket that fails so often is opened anew: its files may have been exchanged under us.
 _REOPEN_AFTER = 3
 _OPEN_BUCKETS = 8
 # Parts of earlier runs are sealed once a replay has had time to complete them.
-_LEFTOVERS_AFTER_SECONDS = 10.0
+_LEFTOVERS_AFTER_SECONDS = 2.0
 
 
 class Committed:
@@ -49,7 +52,6 @@ class Committed:
         self.damaged_chunks = 0
         self.damaged_packets = 0
         self.known_packets = 0
-        self.fault = ""
         self.last_us = 0
 
 
@@ -70,6 +72,24 @@ class _Open:
         before = self.bucket.octets
         self.bucket.append(portions, start)
         self._begun.append((commit, before))
+
+
+class _Unfinished:
+    """Encoded chunks of which some portions are not committed yet; `since` is the first turn that committed one."""
+
+    def __init__(self, encoded: Encoded, left: int) -> None:
+        self.encoded = encoded
+        self.left = left
+        self.since = 1 << 62
+
+
+class _Waiting:
+    """Portions that wait for their bucket, and when it is tried again."""
+
+    def __init__(self) -> None:
+        self.portions: list[tuple[_Unfinished, Portion]] = []
+        self.attempts = 0
+        self.due = 0.0
 
 
 class Committer:
@@ -102,8 +122,15 @@ class Committer:
         self._queue: queue.Queue[Encoded | None] = queue.Queue(maxsize=_QUEUED)
         self._thread = NamedThread(target=self._run, name="committer", daemon=True)
         self._sealer = Sealer(root)
+        self._device = root.stat().st_dev
         self.committed = Committed()
-        # Commits that were released, and those of them whose release is on the disk (durability = "disk").
+        self._waiting: dict[Period, _Waiting] = {}
+        self._unfinished: list[_Unfinished] = []
+        self._faults: dict[Period, str] = {}
+        self._doubted: set[Period] = set()
+        # Turns of committing: the one at work, the last whose chunks are all released, and the last whose release is on
+        # the disk (durability = "disk").
+        self._turn = 0
         self.released = 0
         self.durable = 0
         self._stop_retrying = threading.Event()
@@ -111,16 +138,35 @@ class Committer:
     def start(self) -> None:
         """Start the threads."""
         self._sealer.start()
+        for part in self._catalog.open_parts():
+            if part.state == "sealing":
+                self._sealer.put(part, None)
         self._thread.start()
 
-    def put(self, encoded: Encoded) -> None:
-        """Hand over encoded chunks; waits while too many lie there, which lets the pool fill and drop by its rules."""
-        self._queue.put(encoded)
+    def put(self, encoded: Encoded) -> bool:
+        """Hand over encoded chunks; waits while too many lie there, which lets the pool fill and drop by its rules.
 
-    def stop(self, give_up_after: float = 30.0) -> None:
-        """Commit everything handed over, then stop; what a failing disk refuses stays in the pool."""
-        self._queue.put(None)
-        self._thread.join(give_up_after)
+        False once `give_up` was called: then they stay in the pool for the next start.
+        """
+        while not self._stop_retrying.is_set():
+            try:
+                self._queue.put(encoded, timeout=_PUT_SECONDS)
+            except queue.Full:
+                continue
+            return True
+        return False
+
+    def give_up(self) -> None:
+        """Wait no longer for a disk that fails: what it refuses stays in the pool."""
+        self._stop_retrying.set()
+
+    def stop(self, give_up_after: float) -> None:
+        """Commit everything handed over, then stop; what the disk refuses for so many seconds stays in the pool."""
+        try:
+            self._queue.put(None, timeout=give_up_after)
+            self._thread.join(give_up_after)
+        except queue.Full:
+            pass
         self._stop_retrying.set()
         self._thread.join()
         self._sealer.stop()
@@ -133,7 +179,7 @@ class Committer:
     @property
     def faults(self) -> list[str]:
         """Tell what fails now, in sentences."""
-        return [fault for fault in (self.committed.fault, self._sealer.fault) if fault]
+        return [*dict.fromkeys(self._faults.copy().values()), *([self._sealer.fault] if self._sealer.fault else [])]
 
     def open_buckets(self) -> list[tuple[str, Bucket]]:
         """Give the buckets that are open for writing, by path."""
@@ -161,16 +207,24 @@ class Committer:
         done = False
         while not done:
             batch, done = self._gather()
-            if batch and not self._commit_with_retries(batch):
-                break
+            self._turn += 1
+            self._add(batch)
+            self._commit_waiting()
+            self._account()
+            while done and self._waiting and not self._stop_retrying.wait(_RETRY_SECONDS[0]):
+                self._commit_waiting()
+                self._account()
             self._seal_finished()
         self._close_all()
 
     def _gather(self) -> tuple[list[Encoded], bool]:
+        """Take what the encoders hand over; nothing while too much waits for a bucket that fails."""
+        if self._waiting and sum(one.encoded.octets for one in self._unfinished) >= _WAITING_OCTETS:
+            return [], self._stop_retrying.wait(_RETRY_SECONDS[0])
         try:
-            first = self._queue.get(timeout=1.0)
+            first = self._queue.get(timeout=_RETRY_SECONDS[0] if self._waiting else 1.0)
         except queue.Empty:
-            return [], False
+            return [], self._stop_retrying.is_set()
         if first is None:
             return [], True
         batch, octets = [first], first.octets
@@ -186,39 +240,43 @@ class Committer:
             octets += more.octets
         return batch, False
 
-    def _commit_with_retries(self, batch: list[Encoded]) -> bool:
-        by_period: dict[Period, list[Portion]] = {}
+    def _add(self, batch: list[Encoded]) -> None:
         for encoded in batch:
+            unfinished = _Unfinished(encoded, len(encoded.portions))
+            self._unfinished.append(unfinished)
             for period, portion in encoded.portions:
-                by_period.setdefault(period, []).append(portion)
-        attempt = 0
-        while by_period:
-            fault = ""
-            # One bucket that fails must not keep the others waiting for it.
-            for period, portions in list(by_period.items()):
-                try:
-                    self._commit(period, portions)
-                except StorageError as error:
-                    self.committed.failures += 1
-                    fault = str(error)
-                    LOG.error("storage is failing, nothing is lost while the pool has room: %s", error)
-                else:
-                    del by_period[period]
-            self.committed.fault = fault
-            if by_period:
-                if self._stop_retrying.wait(_RETRY_SECONDS[min(attempt, len(_RETRY_SECONDS) - 1)]):
-                    return False
-                attempt += 1
-        self._account(batch)
-        return True
+                self._waiting.setdefault(period, _Waiting()).portions.append((unfinished, portion))
+
+    def _commit_waiting(self) -> None:
+        """Commit what waits for each bucket; one that fails keeps no other waiting."""
+        for period, waiting in list(self._waiting.items()):
+            if time.monotonic() < waiting.due:
+                continue
+            try:
+                self._commit(period, [portion for _, portion in waiting.portions])
+            except StorageError as error:
+                self.committed.failures += 1
+                self._faults[period] = str(error)
+                waiting.due = time.monotonic() + _RETRY_SECONDS[min(waiting.attempts, len(_RETRY_SECONDS) - 1)]
+                waiting.attempts += 1
+                LOG.error("storage is failing, nothing is lost while the pool has room: %s", error)
+                continue
+            del self._waiting[period]
+            self._faults.pop(period, None)
+            for unfinished, portion in waiting.portions:
+                unfinished.left -= 1
+                unfinished.since = min(unfinished.since, self._turn)
+                # Before the release: what is stored and what is in the pool never add up to less than what was taken.
+                self.committed.sip_messages += portion.sip_messages
+                self.committed.rtp_packets += portion.rtp_packets
 
     def _commit(self, period: Period, portions: list[Portion]) -> None:
         opened = self._opened(period)
         rows = opened.bucket.sip_rows, opened.bucket.media_rows
         try:
-            opened.append(portions, self.released + 1, self.durable if self._sync else self.released)
+            opened.append(portions, self._turn, min(self.durable, self.released) if self._sync else self.released)
         except UnfitBucket:
-            self._retire(period)
+            self._doubt(period)
             raise
         except StorageError:
             opened.failures += 1
@@ -227,26 +285,39 @@ class Committer:
                 opened.bucket.close()
             raise
         opened.failures = 0
+        self._doubted.discard(period)
         self.committed.sip_rows += opened.bucket.sip_rows - rows[0]
         self.committed.media_rows += opened.bucket.media_rows - rows[1]
         self.committed.commits += 1
         self.committed.octets += sum(portion.octets for portion in portions)
 
-    def _account(self, batch: list[Encoded]) -> None:
+    def _doubt(self, period: Period) -> None:
+        """Open a bucket anew that looks broken: a failing disk can make it look so. The second time it is given up."""
+        opened = self._buckets.pop(period)
+        opened.bucket.close()
+        if period in self._doubted:
+            self._doubted.discard(period)
+            self._hand_to_sealer(opened.part, None)
+        else:
+            self._doubted.add(period)
+
+    def _account(self) -> None:
         done = self.committed
-        for encoded in batch:
-            # Before the release: what is stored and what is in the pool never add up to less than what was taken.
-            for _, portion in encoded.portions:
-                done.sip_messages += portion.sip_messages
-                done.rtp_packets += portion.rtp_packets
+        for unfinished in self._unfinished:
+            if unfinished.left:
+                continue
+            encoded = unfinished.encoded
             done.damaged_chunks += encoded.damaged_chunks
             done.damaged_packets += encoded.damaged_packets
             done.known_packets += encoded.known_packets
             self._pool.release(encoded.chunks)
-        self.released += 1
-        done.last_us = self._clock()
+            done.last_us = self._clock()
+        self._unfinished = [one for one in self._unfinished if one.left]
+        # A chunk that waits for one bucket and is committed in another may come again there after a crash.
+        self.released = min([self._turn, *(one.since - 1 for one in self._unfinished)])
 
     def _opened(self, period: Period) -> _Open:
+        self._refuse_missing_root()
         found = self._buckets.pop(period, None)
         if found is not None and found.bucket.gone:
             LOG.error("the files of bucket %s were removed while it was written: a new part goes on", found.part.path)
@@ -258,6 +329,15 @@ class Committer:
         found.written_us = self._clock()
         self._buckets[period] = found
         return found
+
+    def _refuse_missing_root(self) -> None:
+        # Below a file system that was unmounted, or in a place that was moved away, nothing may be made anew.
+        try:
+            device = self._root.stat().st_dev
+        except OSError as error:
+            raise StorageError("write", self._root, f"the data root is gone: {error.strerror}") from None
+        if device != self._device:
+            raise StorageError("write", self._root, "the data root is on another file system than at the start")
 
     def _open(self, period: Period) -> _Open:
         while len(self._buckets) >= _OPEN_BUCKETS:
@@ -277,11 +357,6 @@ class Committer:
                 continue
             self._catalog.made(part)
             return _Open(part, bucket)
-
-    def _retire(self, period: Period) -> None:
-        opened = self._buckets.pop(period)
-        opened.bucket.close()
-        self._hand_to_sealer(opened.part, None)
 
     def _seal_finished(self) -> None:
         if self._owner:

@@ -1,5 +1,6 @@
 """What a recorder mends before it records: a catalog or an open bucket that it could not go on with."""
 
+import contextlib
 import errno
 import logging
 import shutil
@@ -11,7 +12,7 @@ from sipflow.errors import NewerFormat, StorageError
 from sipflow.storage.aside import aside_name
 from sipflow.storage.catalog import Catalog, Part
 from sipflow.storage.contents import UNREADABLE, Contents
-from sipflow.storage.layout import CATALOG, DATA, POOL_DIRECTORY
+from sipflow.storage.layout import CATALOG, DATA, DATABASE, POOL_DIRECTORY
 from sipflow.storage.listing import catalog_damage, list_calls, renew_catalog, unlisted
 from sipflow.storage.reindex import reindex_bucket
 from sipflow.storage.sealed import is_sealed
@@ -123,7 +124,10 @@ def is_alive(process: int) -> bool:
 def _mend_part(catalog: Catalog, part: Part) -> None:
     directory = catalog.root / part.path
     if is_sealed(directory):
-        catalog.unlisted(part)  # it was sealed, and the process ended before the catalog knew
+        # It was sealed, and the process ended before both files or the catalog knew.
+        with contextlib.suppress(OSError):
+            (directory / DATABASE).chmod(0o400)
+        catalog.unlisted(part)
         return
     wrong = broken_index(directory)
     if not wrong:

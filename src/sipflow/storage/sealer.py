@@ -4,6 +4,7 @@ import logging
 import os
 import queue
 import threading
+import time
 from pathlib import Path
 
 from sipflow.errors import StorageError, UnfitBucket
@@ -14,7 +15,8 @@ from sipflow.thread import NamedThread
 
 LOG = logging.getLogger("sipflow.storage")
 
-_AGAIN_SECONDS = 30.0
+# Between two tries of a part that fails: the first may have met a reader, or a disk that was full for a moment.
+_AGAIN_SECONDS = (1.0, 2.0, 5.0, 30.0)
 # Behind everything that moves packets (nice(2)); Linux keeps a niceness per thread.
 _NICENESS = 10
 
@@ -27,6 +29,7 @@ class Sealer:
         self._root = root
         self._queue: queue.Queue[tuple[Part, Bucket | None] | None] = queue.Queue()
         self._pending: set[int] = set()
+        self._failed: dict[int, tuple[Part, int, float]] = {}
         self._stopping = threading.Event()
         self._thread = NamedThread(target=self._run, name="sealer", daemon=True)
         self.fault = ""
@@ -55,18 +58,33 @@ class Sealer:
     def _run(self) -> None:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
         catalog = Catalog(self._root)
-        failed: list[Part] = []
         while True:
             try:
-                item = self._queue.get(timeout=_AGAIN_SECONDS)
+                item = self._queue.get(timeout=self._seconds_to_next())
             except queue.Empty:
-                failed = [part for part in failed if not self._seal(catalog, part, None)]
+                self._try_again(catalog)
                 continue
             if item is None:
                 break
-            if not self._seal(catalog, *item):
-                failed.append(item[0])
+            part, bucket = item
+            if not self._seal(catalog, part, bucket):
+                self._failed[part.id] = (part, 1, time.monotonic() + _AGAIN_SECONDS[0])
         catalog.close()
+
+    def _seconds_to_next(self) -> float | None:
+        if not self._failed:
+            return None
+        return max(0.0, min(due for _, _, due in self._failed.values()) - time.monotonic())
+
+    def _try_again(self, catalog: Catalog) -> None:
+        now = time.monotonic()
+        for part, tries, due in list(self._failed.values()):
+            if due <= now:
+                if self._seal(catalog, part, None):
+                    del self._failed[part.id]
+                else:
+                    again = _AGAIN_SECONDS[min(tries, len(_AGAIN_SECONDS) - 1)]
+                    self._failed[part.id] = (part, tries + 1, time.monotonic() + again)
 
     def _seal(self, catalog: Catalog, part: Part, bucket: Bucket | None) -> bool:
         directory = self._root / part.path

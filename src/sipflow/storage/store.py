@@ -5,6 +5,7 @@ import fcntl
 import logging
 import os
 import threading
+import time
 from pathlib import Path
 
 from sipflow._fast import Pool
@@ -28,6 +29,8 @@ _POOL_PREFIX = "sipflow-"
 _ROOT_NOTE = "root"
 _TAKE_CHUNKS = 128
 _TAKE_MS = 200
+# Service managers kill after a minute and a half at most.
+_GIVE_UP_SECONDS = 30.0
 
 
 class RootLock:
@@ -54,6 +57,24 @@ class RootLock:
     def close(self) -> None:
         """Give the root up."""
         os.close(self._file)
+
+
+class PoolLock:
+    """Tells others that the pool of a root is in use, even while its root cannot be reached; held until closed."""
+
+    def __init__(self, root: Path) -> None:
+        """Take the lock of the pool, when it lies outside the root."""
+        pool = pool_path(root)
+        note = None if pool is None else pool.parent / _ROOT_NOTE
+        self._file = os.open(note, os.O_RDONLY | os.O_CLOEXEC) if note is not None and note.exists() else None
+        if self._file is not None:
+            fcntl.flock(self._file, fcntl.LOCK_SH)
+
+    def close(self) -> None:
+        """Give the pool up."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
 
 
 def pool_size_mb(wanted_mb: int | None) -> int:
@@ -92,10 +113,13 @@ def open_pool(root: Path, size_mb: int | None, place: Path | None = None, *, on_
         if memory is not None:
             home = memory / f"{_POOL_PREFIX}{os.getpid()}-{now_us():x}"
             home.mkdir(mode=0o700)
-            pool = Pool.open(str(home / "pool"), octets, now_us())
-            link.symlink_to(home / "pool")
-            # Last: without it the sweep leaves a directory alone.
-            (home / _ROOT_NOTE).write_text(str(root.resolve()), "utf-8")
+            # Before anything large: a sweep finds by it what a killed process left, and by its lock that we live.
+            with (home / _ROOT_NOTE).open("x", encoding="utf-8") as note:
+                fcntl.flock(note, fcntl.LOCK_SH)
+                note.write(str(root.resolve()))
+                note.flush()
+                pool = Pool.open(str(home / "pool"), octets, now_us())
+                link.symlink_to(home / "pool")
         else:
             if not on_disk:
                 LOG.warning("shared memory has no room for %d MB: the pool lies on disk, %s", octets // MIB, link)
@@ -141,11 +165,23 @@ def sweep_orphans() -> None:
     for home in _SHM.glob(f"{_POOL_PREFIX}*"):
         try:
             root = Path((home / _ROOT_NOTE).read_text("utf-8"))
-            if pool_path(root) != home / "pool":
+            if pool_path(root) != home / "pool" and not _in_use(home):
                 LOG.info("removing %s, the pool of %s that nothing leads to any more", home, root)
                 _remove_home(home)
         except OSError:
             continue  # another user's, or being made
+
+
+def _in_use(home: Path) -> bool:
+    """Tell whether a process has the pool, or is just making it."""
+    file = os.open(home / _ROOT_NOTE, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(file)
+    return False
 
 
 def _remove_home(home: Path) -> None:
@@ -213,9 +249,7 @@ class Store:
             # Asked before the look: what was closed before `stop` is then seen, and nothing is closed after it.
             stopping = self._stopping.is_set()
             chunks = self.pool.take(_TAKE_CHUNKS, _TAKE_MS)
-            if chunks:
-                self._committer.put(encoder.encode(chunks))
-            elif stopping:
+            if (chunks and not self._committer.put(encoder.encode(chunks))) or (stopping and not chunks):
                 return
 
     def _sync_pool(self) -> None:
@@ -229,13 +263,21 @@ class Store:
             self._sync_fault = ""
             self._committer.durable = released
 
-    def stop(self) -> None:
-        """Encode and commit all full chunks, then stop; open chunks must have been drained by their intakes."""
+    def stop(self, give_up_after: float = _GIVE_UP_SECONDS) -> None:
+        """Encode and commit all full chunks, then stop; open chunks must have been drained by their intakes.
+
+        What a failing disk refuses for so many seconds stays in the pool, for the next start.
+        """
         self._stopping.set()
         self.pool.wake()
+        until = time.monotonic() + give_up_after
         for thread in self._encoders:
-            thread.join()
-        self._committer.stop()
+            thread.join(max(0.0, until - time.monotonic()))
+        if any(thread.is_alive() for thread in self._encoders):
+            self._committer.give_up()
+            for thread in self._encoders:
+                thread.join()
+        self._committer.stop(max(1.0, until - time.monotonic()))
         if self._syncer.is_alive():
             self._syncer.join()
 

@@ -28,12 +28,12 @@ _COUNTERS = (
 )
 
 
-def exposition(snapshot: RecorderSnapshot, now_us: int) -> str:
-    """Write every counter and gauge of a snapshot; `now_us` dates the heartbeat's age."""
-    return "".join(f"{line}\n" for line in _lines(snapshot, now_us))
+def exposition(snapshot: RecorderSnapshot, monotonic_us: int) -> str:
+    """Write every counter and gauge of a snapshot; `monotonic_us` dates the heartbeat's age."""
+    return "".join(f"{line}\n" for line in _lines(snapshot, monotonic_us))
 
 
-def _lines(snapshot: RecorderSnapshot, now_us: int) -> Iterator[str]:
+def _lines(snapshot: RecorderSnapshot, monotonic_us: int) -> Iterator[str]:
     counters, buckets, pool = snapshot.counters, snapshot.open_buckets, snapshot.pool
     for name, text, parts in _COUNTERS:
         yield from _family(name, "counter", text, {(): sum(counters.get(part, 0) for part in parts)})
@@ -74,7 +74,7 @@ def _lines(snapshot: RecorderSnapshot, now_us: int) -> Iterator[str]:
         (
             "sipflow_heartbeat_age_seconds",
             "Since the recorder last gave a sign of life.",
-            max(0, now_us - snapshot.heartbeat_us) // SECOND_US,
+            max(0, monotonic_us - snapshot.heartbeat_us) // SECOND_US,
         ),
     ):
         yield from _family(name, "gauge", text, {(): value})

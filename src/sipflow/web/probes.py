@@ -5,7 +5,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from sipflow.clock import SECOND_US, now_us
+from sipflow.clock import SECOND_US, monotonic_us
 from sipflow.errors import BadQuery, SipflowError, StorageError
 from sipflow.web.account import Account, account_of
 from sipflow.web.metrics import CONTENT_TYPE, exposition
@@ -65,7 +65,7 @@ class Probes:
             snapshot = self._recorder.snapshot()
         except StorageError as error:
             return PlainTextResponse(f"{error}\n", 503)
-        return PlainTextResponse(exposition(snapshot, now_us()), headers={"Content-Type": CONTENT_TYPE})
+        return PlainTextResponse(exposition(snapshot, monotonic_us()), headers={"Content-Type": CONTENT_TYPE})
 
     async def report(self, request: Request) -> Response:
         """Tell a sender how many of its packets arrived; a missing or mistyped id reads as 0, as RustPBX has it."""
@@ -101,7 +101,7 @@ class Probes:
 
 
 def _reasons(snapshot: RecorderSnapshot) -> list[str]:
-    silence_us = now_us() - snapshot.heartbeat_us
+    silence_us = monotonic_us() - snapshot.heartbeat_us
     reasons = list(snapshot.faults)
     if silence_us > SILENCE_US:
         reasons.append(f"the recorder (process {snapshot.pid}) gave no sign of life for {silence_us // SECOND_US} s")

@@ -47,7 +47,10 @@ class Client(msgspec.Struct, frozen=True):
 
 
 class RecorderNote(msgspec.Struct, frozen=True):
-    """What the recorder writes about itself into the pool, twice a second; the rest of a snapshot is counted there."""
+    """What the recorder writes about itself into the pool, twice a second; the rest of a snapshot is counted there.
+
+    `heartbeat_us` is of the monotonic clock: a leap of the wall clock must neither hide a silence nor feign one.
+    """
 
     version: str
     pid: int
@@ -73,7 +76,7 @@ class RecorderNote(msgspec.Struct, frozen=True):
 
 
 class RecorderSnapshot(msgspec.Struct, frozen=True):
-    """The recorder at one moment; times in microseconds since the epoch, sizes in octets.
+    """The recorder at one moment; times in microseconds since the epoch, `heartbeat_us` monotonic; sizes in octets.
 
     `counters` only ever grow: datagrams, octets, packets_sip, packets_rtp (parsed), stored_sip, stored_rtp (packets
     committed), flush_rows_sip, flush_rows_rtp (rows committed), flushes, flush_errors, kernel_drops, and what
