@@ -91,7 +91,9 @@ class Running:
         """Read the counters that every user sees in /metrics, without asking the reader."""
         ledger, refused = self._pool.ledger()
         note = msgspec.json.decode(self._pool.read_note(), type=RecorderNote)
-        dropped = sum(count for reason, count in refused.items() if reason.startswith(("pool_full", "sip_first", "disk_low")))
+        dropped = sum(
+            count for reason, count in refused.items() if reason.startswith(("pool_full", "sip_first", "disk_low"))
+        )
         return Counts(
             ledger["sip"] + ledger["rtp"],
             note.stored_sip + note.stored_rtp,

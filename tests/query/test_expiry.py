@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -11,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from buckets import T0_US, call, hours, record
 from memory_history import Served, SteadyRecorder
+from sample_root import write
 from sipflow.amount import Room
 from sipflow.cli import main
 from sipflow.client import SipflowClient
@@ -20,10 +22,12 @@ from sipflow.errors import CallUnknown, Expired
 from sipflow.query.answer import Criteria
 from sipflow.query.history import History
 from sipflow.query.whereabouts import Whereabouts
+from sipflow.storage import erasure
 from sipflow.storage.catalog import Catalog
 from sipflow.storage.erasure import erase_media
-from sipflow.storage.layout import CATALOG, HOUR_US, find_buckets
+from sipflow.storage.layout import CATALOG, DATABASE, HOUR_US, find_buckets
 from sipflow.storage.sweep import Sweep
+from sipflow.storage.verify import verify_bucket, verify_catalog
 from sipflow.web.app import build
 
 NOW = T0_US + 4 * HOUR_US
@@ -129,6 +133,49 @@ class TestHistory:
         media = history.media("call-1@h")
         assert media.chunks == []
         assert [fault.expired_us for fault in media.faults] == [NOW]
+
+    def test_no_instant_of_erasing_looks_like_damage(
+        self, root: Path, history: History, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Between the new index and the seal that fits it, neither questions nor `sipflow verify` speak of damage."""
+        asked: list[str] = []
+
+        def ask() -> None:
+            with closing(History.open(root)) as fresh:
+                for one in (history, fresh):
+                    assert one.flow("call-1@h").faults == []
+                    assert {fault.expired_us for fault in one.media("call-1@h").faults} == {NOW}
+                    assert one.calls(Criteria()).faults == []
+            assert verify_bucket(root, Path("2024/10/04/01")).findings == []
+
+        def watch(name: str) -> None:
+            real = getattr(erasure, name)
+
+            def step(*arguments: Any) -> Any:
+                ask()
+                found = real(*arguments)
+                ask()
+                asked.append(name)
+                return found
+
+            monkeypatch.setattr(erasure, name, step)
+
+        history.media("call-1@h")
+        for name in ("_erase_blocks", "_replace_index", "_seal_again"):
+            watch(name)
+        expire(root)
+        ask()
+        assert asked == ["_erase_blocks", "_replace_index", "_seal_again"]
+        assert verify_catalog(root, list(find_buckets(root))) == []
+
+    def test_damage_of_an_erased_bucket_is_still_named(self, root: Path, history: History) -> None:
+        expire(root)
+        database = root / "2024/10/04/01" / DATABASE
+        octets = bytearray(database.read_bytes())
+        octets[-1] ^= 1
+        write(database, bytes(octets))
+        assert ["is damaged" in fault.what for fault in history.flow("call-1@h").faults] == [True]
+        assert any("checksum" in one.what for one in verify_bucket(root, Path("2024/10/04/01")).findings)
 
     def test_a_root_without_catalog_still_knows_what_was_erased(self, root: Path) -> None:
         paths = list(find_buckets(root))
