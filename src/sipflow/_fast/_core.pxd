@@ -296,6 +296,7 @@ cdef extern from "portion.h" nogil:
     struct sf_portion:
         int64_t period_us
         sf_octets data
+        sf_octets texts
         size_t count
         uint64_t sip_messages
         uint64_t rtp_packets

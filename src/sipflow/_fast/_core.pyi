@@ -278,6 +278,9 @@ class Portion:
     @property
     def octets(self) -> int: ...
     @property
+    def held(self) -> int:
+        """Tell the memory it takes until it is committed: messages also wait as they were captured [octets]."""
+    @property
     def blocks(self) -> int: ...
     @property
     def sip_messages(self) -> int: ...

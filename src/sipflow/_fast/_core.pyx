@@ -844,6 +844,10 @@ cdef class Portion:
         return self.portion.data.n
 
     @property
+    def held(self):
+        return self.portion.data.n + self.portion.texts.n
+
+    @property
     def blocks(self):
         return self.portion.count
 

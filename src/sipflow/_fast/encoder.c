@@ -1,6 +1,8 @@
+#define _GNU_SOURCE
 #include "encoder.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 /* For ZSTD_c_literalCompressionMode, which every libzstd since 1.4 understands. */
 #define ZSTD_STATIC_LINKING_ONLY
@@ -19,9 +21,10 @@
 #define AUDIO_HASH   10
 #define AUDIO_MATCH  7
 #define SIP_LEVEL    3
-#define SIP_IDLE     6 /* when nothing waits there is time for more */
-#define IDLE_CHUNKS  4
-#define PORTION_ROOM (2u << 20)
+/* Below so many messages a second there is time for a better look. */
+#define SIP_CALM_LEVEL 6
+#define CALM_RATE      5000
+#define PORTION_ROOM   (2u << 20)
 
 struct sf_encoder {
     int64_t period_us;
@@ -32,6 +35,8 @@ struct sf_encoder {
     uint8_t *content; /* of one block */
     uint8_t *arena;   /* the records of one period, where a chunk spans two */
     struct sf_message_entry *entries;
+    uint64_t messages, since_us; /* encoded in the second at hand, and its beginning */
+    bool calm;
 };
 
 #define RECORDS_MAX  (SF_SIP_CHUNK / sizeof(struct sf_pool_sip))
@@ -305,14 +310,30 @@ static bool encode_arena(struct sf_encoder *e, struct sf_pool *pool, uint32_t ch
     return true;
 }
 
+/* Learns once a second whether messages come slowly enough for the higher level. */
+static void look_at_rate(struct sf_encoder *e)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+    uint64_t now = (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+    uint64_t passed = now - e->since_us;
+    if (passed >= 1000000) {
+        e->calm = e->messages * 1000000 / passed < CALM_RATE;
+        e->messages = 0;
+        e->since_us = now;
+    }
+}
+
 bool sf_encoder_encode(struct sf_encoder *e, struct sf_pool *pool, const uint32_t *chunks,
                        size_t count, struct sf_encoded *out)
 {
     *out = (struct sf_encoded){0};
-    bool idle = sf_pool_queued(pool) < IDLE_CHUNKS;
-    set(e->sip, ZSTD_c_compressionLevel, idle ? SIP_IDLE : SIP_LEVEL);
+    look_at_rate(e);
+    set(e->sip, ZSTD_c_compressionLevel, e->calm ? SIP_CALM_LEVEL : SIP_LEVEL);
     for (size_t i = 0; i < count; i++) {
-        bool sip = sf_pool_desc(pool, chunks[i])->kind == SF_SIP_CLASS;
+        const struct sf_chunk_desc *desc = sf_pool_desc(pool, chunks[i]);
+        bool sip = desc->kind == SF_SIP_CLASS;
+        e->messages += sip ? desc->fill >> 32 : 0;
         if (!(sip ? encode_arena : encode_stream)(e, pool, chunks[i], out)) {
             sf_encoded_clear(out);
             return false;

@@ -17,7 +17,7 @@
 #define OCTETS_MAX (48u << 20)
 #define PATHS_MAX  65536
 #define TABLE      131072 /* a power of two, above the two */
-#define CACHE_KIB  "16384"
+#define CACHE_KIB  "65536"
 #define BUSY_MS    5000
 /* Pages of write-ahead log before it is folded in: often is dear, seldom makes a large file. */
 #define CHECKPOINT "8192"
@@ -25,9 +25,9 @@
 enum statement {
     FIND_CALL,
     FIND_STREAMS,
-    FIND_PATH,
     ADD_CALL,
     CHANGE_CALL,
+    CHANGE_FIRST,
     CHANGE_MEDIA,
     ADD_PATH,
     ADD_STREAM,
@@ -45,17 +45,17 @@ enum statement {
 static const char *const texts[STATEMENTS] = {
     [FIND_CALL] = "SELECT " CALL_COLUMNS ", id FROM call_meta WHERE call_id = ?",
     [FIND_STREAMS] = "SELECT id, leg, src, dst, ssrc FROM streams WHERE call = ?",
-    [FIND_PATH] = "SELECT id FROM paths WHERE src = ? AND dst = ?",
     [ADD_CALL] = "INSERT INTO call_meta (" CALL_COLUMNS ", id) VALUES "
                  "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    /* Neither Call-ID nor first_us: naming them would write their indexes anew each time. */
     [CHANGE_CALL] =
-        "UPDATE call_meta SET call_id = ?, first_us = ?, last_us = ?, invite_us = ?, ring_us = ?, "
-        "answer_us = ?, cancel_us = ?, bye_us = ?, method = ?, begins = ?, from_user = ?, "
-        "to_user = ?, from_uri = ?, to_uri = ?, user_agent = ?, src = ?, dst = ?, status = ?, "
-        "status_us = ?, reason = ?, sip_messages = ?, rtp_packets = ?, rtp_streams = ? "
-        "WHERE id = ?",
-    [CHANGE_MEDIA] = "UPDATE call_meta SET first_us = ?, last_us = ?, rtp_packets = ?, "
-                     "rtp_streams = ? WHERE id = ?",
+        "UPDATE call_meta SET last_us = ?, invite_us = ?, ring_us = ?, answer_us = ?, "
+        "cancel_us = ?, bye_us = ?, method = ?, begins = ?, from_user = ?, to_user = ?, "
+        "from_uri = ?, to_uri = ?, user_agent = ?, src = ?, dst = ?, status = ?, status_us = ?, "
+        "reason = ?, sip_messages = ?, rtp_packets = ?, rtp_streams = ? WHERE id = ?",
+    [CHANGE_FIRST] = "UPDATE call_meta SET first_us = ? WHERE id = ?",
+    [CHANGE_MEDIA] = "UPDATE call_meta SET last_us = ?, rtp_packets = ?, rtp_streams = ? "
+                     "WHERE id = ?",
     [ADD_PATH] = "INSERT INTO paths (src, dst) VALUES (?, ?)",
     [ADD_STREAM] = "INSERT INTO streams (call, leg, src, dst, ssrc) VALUES (?, ?, ?, ?, ?)",
     [ADD_SIP] = "INSERT INTO sip_msgs (call, t0_us, path, method, status, cseq, block, position) "
@@ -92,6 +92,7 @@ struct call {
     struct call *next_changed;
     uint64_t hash;
     int64_t id;
+    int64_t stored_first_us;
     struct sf_digest digest; /* its texts lie in `party` and `reason` */
     uint64_t rtp_packets;
     uint64_t rtp_streams;
@@ -239,12 +240,8 @@ static void forget_call(struct sf_index *index, struct call *call)
     free(call);
 }
 
-static void forget_all(struct sf_index *index)
+static void forget_paths(struct sf_index *index)
 {
-    while (index->oldest != NULL) {
-        forget_call(index, index->oldest);
-    }
-    index->changed = NULL;
     for (size_t i = 0; i < TABLE && index->path_count > 0; i++) {
         while (index->paths[i] != NULL) {
             struct path *path = index->paths[i];
@@ -253,6 +250,15 @@ static void forget_all(struct sf_index *index)
             free(path);
         }
     }
+}
+
+static void forget_all(struct sf_index *index)
+{
+    while (index->oldest != NULL) {
+        forget_call(index, index->oldest);
+    }
+    index->changed = NULL;
+    forget_paths(index);
 }
 
 static void charge(struct sf_index *index, struct call *call, size_t octets)
@@ -353,6 +359,7 @@ static bool read_digest(struct sf_index *index, struct call *call, sqlite3_stmt 
     call->rtp_packets = (uint64_t)sqlite3_column_int64(s, 21);
     call->rtp_streams = (uint64_t)sqlite3_column_int64(s, 22);
     call->id = sqlite3_column_int64(s, 23);
+    call->stored_first_us = d->first_us;
     return keep(index, call, SF_TOOK_PARTY | SF_TOOK_REASON);
 }
 
@@ -423,12 +430,9 @@ static struct call *find_call(struct sf_index *index, struct sf_slice octets)
     return good ? call : NULL;
 }
 
-static int bind_digest(sqlite3_stmt *s, const struct call *call)
+static void bind_digest(sqlite3_stmt *s, const struct call *call, int at)
 {
     const struct sf_digest *d = &call->digest;
-    int at = 1;
-    bind_text(s, at++, sf_slice(call->call_id, call->id_length));
-    sqlite3_bind_int64(s, at++, d->first_us);
     sqlite3_bind_int64(s, at++, d->last_us);
     for (int i = 0; i < SF_MOMENTS; i++) {
         bind_time(s, at++, d->moment_us[i]);
@@ -449,22 +453,36 @@ static int bind_digest(sqlite3_stmt *s, const struct call *call)
     sqlite3_bind_int64(s, at++, (int64_t)call->rtp_packets);
     sqlite3_bind_int64(s, at++, (int64_t)call->rtp_streams);
     sqlite3_bind_int64(s, at++, call->id);
-    return at;
 }
 
-static bool store_call(struct sf_index *index, const struct call *call)
+static bool add_call(struct sf_index *index, struct call *call)
 {
-    if (call->change == MEDIA_CHANGED) {
-        sqlite3_stmt *s = index->statements[CHANGE_MEDIA];
-        sqlite3_bind_int64(s, 1, call->digest.first_us);
-        sqlite3_bind_int64(s, 2, call->digest.last_us);
-        sqlite3_bind_int64(s, 3, (int64_t)call->rtp_packets);
-        sqlite3_bind_int64(s, 4, (int64_t)call->rtp_streams);
-        sqlite3_bind_int64(s, 5, call->id);
-        return step_done(index, s);
+    sqlite3_stmt *s = index->statements[ADD_CALL];
+    bind_text(s, 1, sf_slice(call->call_id, call->id_length));
+    sqlite3_bind_int64(s, 2, call->digest.first_us);
+    bind_digest(s, call, 3);
+    call->stored_first_us = call->digest.first_us;
+    return step_done(index, s);
+}
+
+static bool change_call(struct sf_index *index, struct call *call)
+{
+    sqlite3_stmt *s = index->statements[call->change == CALL_CHANGED ? CHANGE_CALL : CHANGE_MEDIA];
+    if (call->change == CALL_CHANGED) {
+        bind_digest(s, call, 1);
+    } else {
+        sqlite3_bind_int64(s, 1, call->digest.last_us);
+        sqlite3_bind_int64(s, 2, (int64_t)call->rtp_packets);
+        sqlite3_bind_int64(s, 3, (int64_t)call->rtp_streams);
+        sqlite3_bind_int64(s, 4, call->id);
     }
-    sqlite3_stmt *s = index->statements[call->change == CALL_NEW ? ADD_CALL : CHANGE_CALL];
-    bind_digest(s, call);
+    if (!step_done(index, s) || call->stored_first_us == call->digest.first_us) {
+        return !index->failed;
+    }
+    s = index->statements[CHANGE_FIRST];
+    sqlite3_bind_int64(s, 1, call->digest.first_us);
+    sqlite3_bind_int64(s, 2, call->id);
+    call->stored_first_us = call->digest.first_us;
     return step_done(index, s);
 }
 
@@ -472,7 +490,7 @@ static bool store_changed(struct sf_index *index)
 {
     while (index->changed != NULL) {
         struct call *call = index->changed;
-        if (!store_call(index, call)) {
+        if (!(call->change == CALL_NEW ? add_call : change_call)(index, call)) {
             return false;
         }
         call->change = NO_CHANGE;
@@ -498,7 +516,7 @@ static void bind_ends(sqlite3_stmt *s, int at, const struct ends *ends, struct s
     bind_text(s, at + 1, sf_slice(text->dst, text->dst_length));
 }
 
-/* Finds or adds the two ends; -1 on failure. */
+/* Finds or adds the two ends; -1 on failure. A pair that was forgotten gets a further row. */
 static int64_t path_of(struct sf_index *index, const struct ends *ends)
 {
     uint64_t hash = sf_hash(ends, sizeof *ends, 1);
@@ -510,21 +528,16 @@ static int64_t path_of(struct sf_index *index, const struct ends *ends)
         return path->id;
     }
     struct sf_ends text;
-    sqlite3_stmt *s = index->statements[FIND_PATH];
+    sqlite3_stmt *s = index->statements[ADD_PATH];
     bind_ends(s, 1, ends, &text);
-    int code = sqlite3_step(s);
-    int64_t id = code == SQLITE_ROW ? sqlite3_column_int64(s, 0) : -1;
-    sqlite3_reset(s);
-    if (code == SQLITE_DONE) {
-        s = index->statements[ADD_PATH];
-        bind_ends(s, 1, ends, &text);
-        if (step_done(index, s)) {
-            id = sqlite3_last_insert_rowid(index->db);
-        }
-    } else if (code != SQLITE_ROW) {
-        fail(index, 0);
+    if (!step_done(index, s)) {
+        return -1;
     }
-    if (id >= 0 && index->path_count < PATHS_MAX && (path = malloc(sizeof *path)) != NULL) {
+    int64_t id = sqlite3_last_insert_rowid(index->db);
+    if (index->path_count >= PATHS_MAX) {
+        forget_paths(index);
+    }
+    if ((path = malloc(sizeof *path)) != NULL) {
         *path = (struct path){index->paths[hash % TABLE], hash, id, *ends};
         index->paths[hash % TABLE] = path;
         index->path_count++;

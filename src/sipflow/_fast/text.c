@@ -42,31 +42,47 @@ size_t sf_text_clean(struct sf_slice octets, uint8_t *dst)
     return (size_t)(out - dst);
 }
 
-size_t sf_text_endpoint(uint8_t family, const uint8_t *ip, uint16_t port, uint8_t *dst)
+static uint8_t *put_number(uint8_t *p, unsigned value)
 {
-    char address[INET6_ADDRSTRLEN] = "";
-    inet_ntop(family == 6 ? AF_INET6 : AF_INET, ip, address, sizeof address);
-    size_t n = strlen(address);
-    uint8_t *p = dst;
-    if (family == 6) {
-        *p++ = '[';
-    }
-    memcpy(p, address, n);
-    p += n;
-    if (family == 6) {
-        *p++ = ']';
-    }
-    *p++ = ':';
     uint8_t digits[5];
     size_t count = 0;
     do {
-        digits[count++] = (uint8_t)('0' + port % 10);
-        port /= 10;
-    } while (port > 0);
+        digits[count++] = (uint8_t)('0' + value % 10);
+        value /= 10;
+    } while (value > 0);
     while (count > 0) {
         *p++ = digits[--count];
     }
-    return (size_t)(p - dst);
+    return p;
+}
+
+/* By hand, because it stands in every message: inet_ntop goes through printf. */
+static uint8_t *put_ipv4(uint8_t *p, const uint8_t *ip)
+{
+    for (int i = 0; i < 4; i++) {
+        p = put_number(p, ip[i]);
+        *p++ = '.';
+    }
+    return p - 1;
+}
+
+static uint8_t *put_ipv6(uint8_t *p, const uint8_t *ip)
+{
+    char address[INET6_ADDRSTRLEN] = "";
+    inet_ntop(AF_INET6, ip, address, sizeof address);
+    size_t n = strlen(address);
+    *p++ = '[';
+    memcpy(p, address, n);
+    p += n;
+    *p++ = ']';
+    return p;
+}
+
+size_t sf_text_endpoint(uint8_t family, const uint8_t *ip, uint16_t port, uint8_t *dst)
+{
+    uint8_t *p = family == 6 ? put_ipv6(dst, ip) : put_ipv4(dst, ip);
+    *p++ = ':';
+    return (size_t)(put_number(p, port) - dst);
 }
 
 bool sf_text_read_endpoint(struct sf_slice text, uint8_t *family, uint8_t *ip, uint16_t *port)

@@ -23,7 +23,7 @@ LOG = logging.getLogger("sipflow.storage")
 GRACE_US = 60 * SECOND_US
 # Large commits are cheap ones: an index page that many rows share is written once (bench/ingest.py). The pool holds
 # the packets meanwhile, and they can be asked for.
-_BATCH_OCTETS = 8 << 20
+_BATCH_OCTETS = 16 << 20
 _GATHER_SECONDS = 0.25
 _QUEUED = 8
 # What may wait outside the pool for buckets that fail, while others go on.
@@ -219,7 +219,7 @@ class Committer:
 
     def _gather(self) -> tuple[list[Encoded], bool]:
         """Take what the encoders hand over; nothing while too much waits for a bucket that fails."""
-        if self._waiting and sum(one.encoded.octets for one in self._unfinished) >= _WAITING_OCTETS:
+        if self._waiting and sum(one.encoded.held for one in self._unfinished) >= _WAITING_OCTETS:
             return [], self._stop_retrying.wait(_RETRY_SECONDS[0])
         try:
             first = self._queue.get(timeout=_RETRY_SECONDS[0] if self._waiting else 1.0)
@@ -227,7 +227,7 @@ class Committer:
             return [], self._stop_retrying.is_set()
         if first is None:
             return [], True
-        batch, octets = [first], first.octets
+        batch, octets = [first], first.held
         until = time.monotonic() + _GATHER_SECONDS
         while octets < _BATCH_OCTETS:
             try:
@@ -237,7 +237,7 @@ class Committer:
             if more is None:
                 return batch, True
             batch.append(more)
-            octets += more.octets
+            octets += more.held
         return batch, False
 
     def _add(self, batch: list[Encoded]) -> None:

@@ -22,9 +22,9 @@ class Encoded(NamedTuple):
     known_packets: int
 
     @property
-    def octets(self) -> int:
-        """Give the size of all blocks [octets]."""
-        return sum(portion.octets for _, portion in self.portions)
+    def held(self) -> int:
+        """Tell the memory taken until all is committed [octets]."""
+        return sum(portion.held for _, portion in self.portions)
 
 
 class Encoder:

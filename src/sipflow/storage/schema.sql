@@ -34,11 +34,10 @@ CREATE TABLE call_meta (
 );
 CREATE INDEX call_meta_first ON call_meta (first_us);
 
-CREATE TABLE paths (
+CREATE TABLE paths ( -- a pair may stand here more than once
     id  INTEGER PRIMARY KEY,
     src TEXT NOT NULL,
-    dst TEXT NOT NULL,
-    UNIQUE (src, dst)
+    dst TEXT NOT NULL
 );
 
 CREATE TABLE sip_msgs (
