@@ -25,6 +25,7 @@
 #define SIP_CALM_LEVEL 6
 #define CALM_RATE      5000
 #define PORTION_ROOM   (2u << 20)
+#define TEXTS_ROOM     (1u << 20)
 
 struct sf_encoder {
     int64_t period_us;
@@ -144,6 +145,7 @@ static struct sf_portion *portion_for(struct sf_encoded *out, int64_t period_us)
         /* A guess that is nearly always enough: growing means copying. Untouched it costs nothing.
          */
         sf_octets_room(&portion->data, PORTION_ROOM);
+        sf_octets_room(&portion->texts, TEXTS_ROOM);
     }
     return portion;
 }

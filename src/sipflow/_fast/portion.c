@@ -2,10 +2,57 @@
 #include "portion.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "messages.h"
+
+/*
+ * Buffers of portions that were freed, for the next ones: the kernel clears every page that it
+ * gives out, which costs as much as filling it. Shared by encoders and committer.
+ */
+#define SPARE_BUFFERS  24
+#define SPARE_SMALLEST (256u << 10)
+#define SPARE_LARGEST  (4u << 20)
+#define SPARE_OCTETS   (48u << 20)
+
+static pthread_mutex_t spare_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct sf_octets spare[SPARE_BUFFERS];
+static size_t spare_count, spare_octets;
+
+static struct sf_octets take_spare(size_t room)
+{
+    struct sf_octets found = {0};
+    pthread_mutex_lock(&spare_lock);
+    for (size_t i = spare_count; i-- > 0;) {
+        if (spare[i].room >= room) {
+            found = spare[i];
+            spare[i] = spare[--spare_count];
+            spare_octets -= found.room;
+            break;
+        }
+    }
+    pthread_mutex_unlock(&spare_lock);
+    return found;
+}
+
+static void give_spare(struct sf_octets octets)
+{
+    bool kept = false;
+    pthread_mutex_lock(&spare_lock);
+    if (spare_count < SPARE_BUFFERS && octets.room >= SPARE_SMALLEST &&
+        octets.room <= SPARE_LARGEST && spare_octets + octets.room <= SPARE_OCTETS) {
+        octets.n = 0;
+        spare[spare_count++] = octets;
+        spare_octets += octets.room;
+        kept = true;
+    }
+    pthread_mutex_unlock(&spare_lock);
+    if (!kept) {
+        free(octets.p);
+    }
+}
 
 bool sf_octets_room(struct sf_octets *octets, size_t more)
 {
@@ -15,6 +62,16 @@ bool sf_octets_room(struct sf_octets *octets, size_t more)
     size_t room = octets->room < 65536 ? 65536 : octets->room;
     while (room - octets->n < more) {
         room *= 2;
+    }
+    struct sf_octets used = room >= SPARE_SMALLEST ? take_spare(room) : (struct sf_octets){0};
+    if (used.p != NULL) {
+        if (octets->n > 0) {
+            memcpy(used.p, octets->p, octets->n);
+        }
+        used.n = octets->n;
+        give_spare(*octets);
+        *octets = used;
+        return true;
     }
     uint8_t *p = realloc(octets->p, room);
     if (p == NULL) {
@@ -37,8 +94,8 @@ struct sf_portion *sf_portion_new(int64_t period_us)
 struct sf_portion *sf_portion_free(struct sf_portion *portion)
 {
     if (portion != NULL) {
-        free(portion->data.p);
-        free(portion->texts.p);
+        give_spare(portion->data);
+        give_spare(portion->texts);
         free(portion->blocks);
         free(portion);
     }

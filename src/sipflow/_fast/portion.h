@@ -4,7 +4,8 @@
  * Owns:    the octets of the blocks, the call id of each stream chunk, and the content of each
  *          message block until its rows are written.
  * Lends:   nothing.
- * Threads: one at a time; the encoder that fills it, then the committer.
+ * Threads: one at a time; the encoder that fills it, then the committer. Memory of portions that
+ *          were freed is kept for others, up to 48 MB, behind a lock.
  */
 #ifndef SF_PORTION_H
 #define SF_PORTION_H

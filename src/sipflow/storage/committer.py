@@ -23,7 +23,7 @@ LOG = logging.getLogger("sipflow.storage")
 GRACE_US = 60 * SECOND_US
 # Large commits are cheap ones: an index page that many rows share is written once (bench/ingest.py). The pool holds
 # the packets meanwhile, and they can be asked for.
-_BATCH_OCTETS = 16 << 20
+_BATCH_OCTETS = 40 << 20
 _GATHER_SECONDS = 0.25
 _QUEUED = 8
 # What may wait outside the pool for buckets that fail, while others go on.
