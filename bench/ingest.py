@@ -82,7 +82,7 @@ SCENARIOS = (
     Scenario("single", "a packet a datagram, 10,000 calls", Load(10_000, 500_000, ("--single",))),
     Scenario("sip", "SIP alone, distinct dialogs", Load(20_000, 200_000, ("--talk", "4", "--sip-only"))),
     # Calls of seven seconds: one packet in fifty is SIP.
-    Scenario("mixed", "2 % SIP, 50 questions a second", Load(16_000, 800_000, ("--talk", "7")), 50),
+    Scenario("mixed", "2 % SIP, 50 questions a second", Load(10_000, 800_000, ("--talk", "7")), 50),
 )
 
 
