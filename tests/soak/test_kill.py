@@ -77,8 +77,8 @@ COMMITTING = [
     Instant(Op.MKDIR, "20*"),
     *_around(Op.OPEN, ".pool/*"),
 ]
+# Sealing folds the write-ahead log in; it writes nothing into it any more.
 SEALING = [
-    *_around(Op.WRITE, WAL, 1, 3),
     *_around(Op.WRITE, INDEX, 1, 4),
     *_around(Op.SYNC, WAL),
     *_around(Op.SYNC, INDEX),
@@ -139,7 +139,7 @@ def test_kill_9_at_the_instants_of_a_commit_loses_nothing_that_was_taken(
         then.quit()
         settle(victim)
     found = judge(victim, now, then)
-    assert reached > len(instants) * 2 // 3, f"only {reached} of {len(instants)} instants were come to"
+    assert reached > len(instants) * 3 // 4, f"only {reached} of {len(instants)} instants were come to"
     tally.tell(
         "kill-commit",
         f"{reached} kills at exact calls, {taken_in(victim):,} records taken, {found.stored:,} stored, 0 lost, 0 twice",
@@ -171,7 +171,7 @@ def test_kill_9_at_the_instants_of_a_seal_leaves_a_bucket_that_is_sealed_later(
     settle(victim)
     found = judge(victim, *traffics)
     assert found.unstored == 0
-    assert reached > len(instants) * 2 // 3, f"only {reached} of {len(instants)} instants were come to"
+    assert reached > len(instants) * 3 // 4, f"only {reached} of {len(instants)} instants were come to"
     tally.tell(
         "kill-seal",
         f"{reached} kills at exact calls, {taken_in(victim):,} records taken, {found.stored:,} stored, 0 lost, 0 twice",
