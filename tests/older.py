@@ -27,7 +27,8 @@ def write_v1(directory: Path) -> None:
             row = [block.offset, head.length, head.kind, head.records, head.t0_us, head.t1_us, head.chunk]
             old.execute("INSERT INTO blocks VALUES (?, ?, ?, ?, ?, ?, ?)", row)
         old.execute(
-            "INSERT INTO sip_msgs SELECT m.id, call, t0_us, src, dst, method, status, cseq, block, position "
+            "INSERT INTO sip_msgs SELECT row_number() OVER (ORDER BY block, position), call, t0_us, "
+            "src, dst, method, status, cseq, block, position "
             "FROM today.sip_msgs m JOIN today.paths p ON p.id = m.path"
         )
         old.execute(

@@ -30,7 +30,8 @@ def columns_listed(table: str) -> list[str]:
 
 
 def columns_of(database: sqlite3.Connection, table: str) -> list[str]:
-    return [row[1] for row in database.execute(f"PRAGMA table_info({table})")]
+    # Those too that are reckoned from others (`call` of sip_msgs).
+    return [row[1] for row in database.execute(f"PRAGMA table_xinfo({table})")]
 
 
 def tables_of(database: sqlite3.Connection) -> list[str]:

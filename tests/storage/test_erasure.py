@@ -317,7 +317,7 @@ def test_an_erased_bucket_is_sound_and_damage_in_it_is_found(bucket: Path, recor
     assert {**dict(rows(bucket, state)), "end": 0} == {**stood, "end": 0}
     (bucket / DATABASE).chmod(0o600)
     database = sqlite3.connect(bucket / DATABASE)
-    database.execute("DELETE FROM sip_msgs WHERE id = 3")
+    database.execute("DELETE FROM sip_msgs WHERE id = (SELECT max(id) FROM sip_msgs)")
     database.commit()
     database.close()
     found = verify_bucket(bucket.parent, Path(bucket.name)).findings
@@ -328,7 +328,7 @@ def test_an_erased_bucket_is_sound_and_damage_in_it_is_found(bucket: Path, recor
 def test_an_index_that_was_damaged_before_is_not_sealed_as_sound(bucket: Path) -> None:
     (bucket / DATABASE).chmod(0o600)
     database = sqlite3.connect(bucket / DATABASE)
-    database.execute("UPDATE sip_msgs SET position = position + 1 WHERE id = 3")
+    database.execute("UPDATE sip_msgs SET position = position + 1 WHERE id = (SELECT max(id) FROM sip_msgs)")
     database.commit()
     database.close()
     assert broken_seal(bucket)

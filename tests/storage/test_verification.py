@@ -133,16 +133,18 @@ def test_a_damaged_block_is_named_with_its_time_and_its_calls(root: Path) -> Non
     assert f"calls {media.chunk().key.call_id}; {LOST}" in output
 
 
+FIRST_MESSAGE = "(SELECT min(id) FROM sip_msgs)"
+SECOND_MESSAGE = "(SELECT id FROM sip_msgs ORDER BY id LIMIT 1 OFFSET 1)"
 FAULTY = {
-    "a message of another call": "UPDATE sip_msgs SET call = 3 - call WHERE id = 1",
-    "a message elsewhere in its block": "UPDATE sip_msgs SET position = position + 1 WHERE id = 2",
-    "a message at another time": "UPDATE sip_msgs SET t0_us = t0_us + 1 WHERE id = 2",
+    "a message of another call": f"UPDATE sip_msgs SET id = (3 - call << 32) + 999 WHERE id = {FIRST_MESSAGE}",
+    "a message elsewhere in its block": f"UPDATE sip_msgs SET position = position + 1 WHERE id = {SECOND_MESSAGE}",
+    "a message at another time": f"UPDATE sip_msgs SET t0_us = t0_us + 1 WHERE id = {SECOND_MESSAGE}",
     "a message from elsewhere": "UPDATE paths SET src = dst WHERE id = 1",
     "a message of another status": "UPDATE sip_msgs SET status = 486 WHERE status = 200",
-    "a message that is not listed": "DELETE FROM sip_msgs WHERE id = 2",
-    "a message listed twice": "INSERT INTO sip_msgs SELECT NULL, call, t0_us, path, method, status, cseq, block, "
-    "position FROM sip_msgs WHERE id = 1",
-    "a message of no call": "UPDATE sip_msgs SET call = 99 WHERE id = 1",
+    "a message that is not listed": f"DELETE FROM sip_msgs WHERE id = {SECOND_MESSAGE}",
+    "a message listed twice": "INSERT INTO sip_msgs (id, t0_us, path, method, status, cseq, block, position) "
+    f"SELECT id + 999, t0_us, path, method, status, cseq, block, position FROM sip_msgs WHERE id = {FIRST_MESSAGE}",
+    "a message of no call": f"UPDATE sip_msgs SET id = 99 << 32 WHERE id = {FIRST_MESSAGE}",
     "media of another call": "UPDATE streams SET call = 3 - call WHERE id = 1",
     "media of another stream": "UPDATE streams SET ssrc = ssrc + 1 WHERE id = 1",
     "media of other length": "UPDATE media_msgs SET packets = packets - 1 WHERE id = 1",
@@ -152,7 +154,7 @@ FAULTY = {
     "media of no stream": "UPDATE media_msgs SET stream = 99 WHERE id = 1",
     "a wrong count": "UPDATE call_meta SET sip_messages = sip_messages + 1 WHERE id = 1",
     "a wrong count of packets": "UPDATE call_meta SET rtp_packets = rtp_packets + 1 WHERE id = 1",
-    "text for a number": "UPDATE sip_msgs SET position = 'x' WHERE id = 1",
+    "text for a number": f"UPDATE sip_msgs SET position = 'x' WHERE id = {FIRST_MESSAGE}",
 }
 
 
@@ -168,7 +170,8 @@ def test_an_index_that_says_otherwise_is_noticed_though_its_seal_holds(root: Pat
 
 
 def test_rows_out_of_order_are_compared_all_the_same(root: Path) -> None:
-    change_index(root, "UPDATE media_msgs SET id = 1000 - id", "UPDATE sip_msgs SET id = 1000 - id")
+    change_index(root, "UPDATE media_msgs SET id = 1000 - id",
+                 "UPDATE sip_msgs SET id = (call << 32) + 1000 - (id & 4294967295)")  # fmt: skip
     assert findings(root) == []
 
 

@@ -130,6 +130,7 @@ cdef extern from "block.h" nogil:
         SF_BLOCK_AT_T0, SF_BLOCK_AT_T1, SF_BLOCK_AT_HEADER_CRC
     enum sf_block_status:
         SF_BLOCK_OK
+        SF_BLOCK_NO_MEMORY
         SF_BLOCK_NEWER
         SF_BLOCK_UNKNOWN
     struct sf_block:
@@ -296,13 +297,13 @@ cdef extern from "portion.h" nogil:
     struct sf_portion:
         int64_t period_us
         sf_octets data
-        sf_octets texts
         size_t count
         uint64_t sip_messages
         uint64_t rtp_packets
     sf_portion *sf_portion_new(int64_t period_us)
     sf_portion *sf_portion_free(sf_portion *portion)
     sf_block_status sf_portion_read(sf_portion *portion, const sf_block *head, uint64_t at, sf_slice content)
+    size_t sf_portion_held(const sf_portion *portion)
 
 
 cdef extern from "encoder.h" nogil:

@@ -261,8 +261,8 @@ cdef tuple message_of(const sf_message *message):
     )
 
 
-cdef ValueError refusal(sf_block_status status):
-    return ValueError(sf_block_status_text(status).decode())
+cdef Exception refusal(sf_block_status status):
+    return MemoryError() if status == SF_BLOCK_NO_MEMORY else ValueError(sf_block_status_text(status).decode())
 
 
 def block_status_text(int status):
@@ -845,7 +845,7 @@ cdef class Portion:
 
     @property
     def held(self):
-        return self.portion.data.n + self.portion.texts.n
+        return sf_portion_held(self.portion)
 
     @property
     def blocks(self):

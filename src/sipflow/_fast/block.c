@@ -14,6 +14,7 @@ static const char *const texts[SF_BLOCK_STATUS_COUNT] = {
     [SF_BLOCK_UNKNOWN] = "it is of a kind that only a later version reads",
     [SF_BLOCK_BAD_FRAME] = "its compressed octets are damaged",
     [SF_BLOCK_BAD_CONTENT] = "its content contradicts itself",
+    [SF_BLOCK_NO_MEMORY] = "out of memory",
 };
 
 const char *sf_block_status_text(enum sf_block_status status)

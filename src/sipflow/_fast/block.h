@@ -51,6 +51,7 @@ enum sf_block_status {
     SF_BLOCK_UNKNOWN,     /* sound and of this version, but a kind or transform made up later */
     SF_BLOCK_BAD_FRAME,   /* checksum of the zstd frame does not hold */
     SF_BLOCK_BAD_CONTENT, /* the decompressed octets contradict themselves */
+    SF_BLOCK_NO_MEMORY,   /* says nothing of the block */
     SF_BLOCK_STATUS_COUNT
 };
 

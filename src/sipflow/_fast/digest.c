@@ -10,7 +10,8 @@ void sf_ends_of(const struct sf_message *message, struct sf_ends *out)
 
 struct sf_digest sf_digest_span(int64_t first_us, int64_t last_us)
 {
-    struct sf_digest digest = {.first_us = first_us, .last_us = last_us, .status_us = SF_NEVER};
+    struct sf_digest digest = {
+        .first_us = first_us, .last_us = last_us, .status_us = SF_NEVER, .party_us = first_us};
     for (int i = 0; i < SF_MOMENTS; i++) {
         digest.moment_us[i] = SF_NEVER;
     }
@@ -91,7 +92,7 @@ struct sf_digest sf_digest_of(const struct sf_message *message, const struct sf_
 
 static bool before(const struct sf_digest *a, const struct sf_digest *b)
 {
-    return a->begins != b->begins ? a->begins : a->first_us < b->first_us;
+    return a->begins != b->begins ? a->begins : a->party_us < b->party_us;
 }
 
 /* The first success decides a call for good; before it, the latest final response does. */
@@ -109,6 +110,7 @@ unsigned sf_digest_merge(struct sf_digest *into, const struct sf_digest *other)
     unsigned taken = 0;
     if (other->party[SF_METHOD].n > 0 && (into->party[SF_METHOD].n == 0 || before(other, into))) {
         memcpy(into->party, other->party, sizeof into->party);
+        into->party_us = other->party_us;
         taken |= SF_TOOK_PARTY;
     }
     if (other->status != 0 && (into->status == 0 || outranks(other, into))) {

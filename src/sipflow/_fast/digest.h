@@ -16,7 +16,7 @@
 
 #define SF_NEVER INT64_MIN
 
-enum sf_moment { SF_INVITE, SF_RING, SF_ANSWER, SF_CANCEL, SF_BYE, SF_MOMENTS };
+enum sf_call_moment { SF_INVITE, SF_RING, SF_ANSWER, SF_CANCEL, SF_BYE, SF_MOMENTS };
 
 enum sf_party_text {
     SF_METHOD,
@@ -38,6 +38,7 @@ struct sf_digest {
     uint32_t status; /* 0: none */
     bool begins;     /* the request that opens the dialog was among the messages */
     uint64_t sip_messages;
+    int64_t party_us;
     struct sf_slice party[SF_PARTY_TEXTS]; /* of its earliest request; empty method: none */
     struct sf_slice reason;
 };

@@ -7,6 +7,7 @@
 /* For ZSTD_c_literalCompressionMode, which every libzstd since 1.4 understands. */
 #define ZSTD_STATIC_LINKING_ONLY
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #include "columns.h"
 #include "crc32c.h"
@@ -20,12 +21,11 @@
 #define AUDIO_WINDOW 15
 #define AUDIO_HASH   10
 #define AUDIO_MATCH  7
-#define SIP_LEVEL    3
+/* Of SIP level 1 packs tighter than 2 and 3 and is faster (bench/message.py). */
+#define SIP_LEVEL 1
 /* Below so many messages a second there is time for a better look. */
 #define SIP_CALM_LEVEL 6
 #define CALM_RATE      5000
-#define PORTION_ROOM   (2u << 20)
-#define TEXTS_ROOM     (1u << 20)
 
 struct sf_encoder {
     int64_t period_us;
@@ -36,6 +36,7 @@ struct sf_encoder {
     uint8_t *content; /* of one block */
     uint8_t *arena;   /* the records of one period, where a chunk spans two */
     struct sf_message_entry *entries;
+    size_t expected;             /* octets of the portion in the making: growing means copying */
     uint64_t messages, since_us; /* encoded in the second at hand, and its beginning */
     bool calm;
 };
@@ -127,7 +128,8 @@ static bool is_known(const struct sf_encoder *e, int64_t period_us, uint64_t chu
            bsearch(&wanted, e->known, e->known_count, sizeof wanted, compare_known) != NULL;
 }
 
-static struct sf_portion *portion_for(struct sf_encoded *out, int64_t period_us)
+static struct sf_portion *portion_for(struct sf_encoder *e, struct sf_encoded *out,
+                                      int64_t period_us)
 {
     for (size_t i = 0; i < out->count; i++) {
         if (out->portions[i]->period_us == period_us) {
@@ -142,37 +144,46 @@ static struct sf_portion *portion_for(struct sf_encoded *out, int64_t period_us)
     struct sf_portion *portion = sf_portion_new(period_us);
     if (portion != NULL) {
         out->portions[out->count++] = portion;
-        /* A guess that is nearly always enough: growing means copying. Untouched it costs nothing.
-         */
-        sf_octets_room(&portion->data, PORTION_ROOM);
-        sf_octets_room(&portion->texts, TEXTS_ROOM);
+        sf_octets_room(&portion->data, e->expected);
     }
     return portion;
 }
 
-/* Appends the block of `raw` octets of e->content; NULL: out of memory. */
-static struct sf_portion_block *append(struct sf_portion *portion, ZSTD_CCtx *z,
-                                       const uint8_t *content, struct sf_block *head,
-                                       struct sf_slice text)
+/*
+ * Writes the block of head->raw_length octets of content behind the portion's data; it counts once
+ * `settle` is called.
+ */
+static enum sf_block_status write_block(struct sf_portion *portion, ZSTD_CCtx *z,
+                                        const uint8_t *content, struct sf_block *head)
 {
     struct sf_octets *data = &portion->data;
     size_t bound = ZSTD_compressBound(head->raw_length);
     if (!sf_octets_room(data, SF_BLOCK_HEAD + bound)) {
-        return NULL;
+        return SF_BLOCK_NO_MEMORY;
     }
     uint8_t *at = data->p + data->n;
     size_t n = ZSTD_compress2(z, at + SF_BLOCK_HEAD, bound, content, head->raw_length);
     if (ZSTD_isError(n)) {
-        return NULL;
+        return ZSTD_getErrorCode(n) == ZSTD_error_memory_allocation ? SF_BLOCK_NO_MEMORY
+                                                                    : SF_BLOCK_BAD_FRAME;
     }
     head->frame_length = (uint32_t)n;
     head->frame_crc = sf_crc32c(0, at + SF_BLOCK_HEAD, n);
-    struct sf_portion_block *block = sf_portion_add(portion, head, data->n, text);
-    if (block != NULL) {
-        sf_block_encode(head, at);
-        data->n += SF_BLOCK_HEAD + n;
+    sf_block_encode(head, at);
+    return SF_BLOCK_OK;
+}
+
+/* Lets a block count that was written; one that cannot be is lost, and counted so. */
+static bool settle(struct sf_portion *portion, const struct sf_block *head,
+                   enum sf_block_status status, struct sf_encoded *out)
+{
+    if (status == SF_BLOCK_OK) {
+        portion->data.n += SF_BLOCK_HEAD + head->frame_length;
+    } else if (status != SF_BLOCK_NO_MEMORY) {
+        out->damaged_chunks++;
+        out->damaged_packets += head->records;
     }
-    return block;
+    return status != SF_BLOCK_NO_MEMORY;
 }
 
 static bool encode_stream(struct sf_encoder *e, struct sf_pool *pool, uint32_t chunk,
@@ -205,16 +216,17 @@ static bool encode_stream(struct sf_encoder *e, struct sf_pool *pool, uint32_t c
         out->known_packets += sound;
         return true;
     }
-    struct sf_portion *portion = portion_for(out, period_us);
-    facts.id = head.chunk = desc->id;
-    facts.chunk = chunk;
-    struct sf_portion_block *block =
-        portion == NULL ? NULL : append(portion, e->audio, e->content, &head, stream.call_id);
-    if (block == NULL) {
+    struct sf_portion *portion = portion_for(e, out, period_us);
+    if (portion == NULL) {
         return false;
     }
-    block->facts = facts;
-    return true;
+    facts.id = head.chunk = desc->id;
+    facts.chunk = chunk;
+    enum sf_block_status status = write_block(portion, e->audio, e->content, &head);
+    if (status == SF_BLOCK_OK) {
+        status = sf_portion_add_stream(portion, &head, portion->data.n, stream.call_id, &facts);
+    }
+    return settle(portion, &head, status, out);
 }
 
 static int64_t filed_of(const struct sf_pool_sip *record)
@@ -236,10 +248,17 @@ static bool encode_messages(struct sf_encoder *e, const uint8_t *arena, size_t u
         out->damaged_packets += count;
         return true;
     }
-    struct sf_portion *portion = portion_for(out, period_us);
+    struct sf_portion *portion = portion_for(e, out, period_us);
+    if (portion == NULL) {
+        return false;
+    }
     head.chunk = chunk;
-    return portion != NULL &&
-           append(portion, e->sip, e->content, &head, sf_slice(e->content, n)) != NULL;
+    enum sf_block_status status = write_block(portion, e->sip, e->content, &head);
+    if (status == SF_BLOCK_OK) {
+        struct sf_slice content = sf_slice(e->content, n);
+        status = sf_portion_add_messages(portion, &head, portion->data.n, content);
+    }
+    return settle(portion, &head, status, out);
 }
 
 /* Encodes those records of the arena that belong to one period; gives the records taken. */
@@ -326,12 +345,26 @@ static void look_at_rate(struct sf_encoder *e)
     }
 }
 
+/* What the blocks of some chunks will take, as a guess that is seldom too low. */
+static size_t expected_octets(struct sf_pool *pool, const uint32_t *chunks, size_t count)
+{
+    size_t octets = 0;
+    for (size_t i = 0; i < count; i++) {
+        const struct sf_chunk_desc *desc = sf_pool_desc(pool, chunks[i]);
+        uint32_t used = (uint32_t)desc->fill;
+        octets += desc->kind == SF_SIP_CLASS ? used / 5 : used / 4 * 3;
+    }
+    /* One block is first written where its worst would have room. */
+    return octets + ZSTD_compressBound(SF_SIP_CHUNK);
+}
+
 bool sf_encoder_encode(struct sf_encoder *e, struct sf_pool *pool, const uint32_t *chunks,
                        size_t count, struct sf_encoded *out)
 {
     *out = (struct sf_encoded){0};
     look_at_rate(e);
     set(e->sip, ZSTD_c_compressionLevel, e->calm ? SIP_CALM_LEVEL : SIP_LEVEL);
+    e->expected = expected_octets(pool, chunks, count);
     for (size_t i = 0; i < count; i++) {
         const struct sf_chunk_desc *desc = sf_pool_desc(pool, chunks[i]);
         bool sip = desc->kind == SF_SIP_CLASS;

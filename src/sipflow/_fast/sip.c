@@ -290,32 +290,44 @@ enum header {
 
 static enum header header_of(struct sf_slice name)
 {
-    static const struct {
-        const char *name;
-        enum header header;
-    } names[] = {
-        {"call-id", CALL_ID},
-        {"i", CALL_ID},
-        {"from", FROM},
-        {"f", FROM},
-        {"to", TO},
-        {"t", TO},
-        {"cseq", CSEQ},
-        {"via", VIA},
-        {"v", VIA},
-        {"server", SERVER},
-        {"c", CONTENT_TYPE},
-        {"user-agent", USER_AGENT},
-        {"content-type", CONTENT_TYPE},
-        {"content-length", CONTENT_LENGTH},
-        {"l", CONTENT_LENGTH},
-    };
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        if (same_name(name, names[i].name)) {
-            return names[i].header;
+    /* By length first: most headers are none of these. */
+    switch (name.n) {
+    case 1:
+        switch (lower(name.p[0])) {
+        case 'i':
+            return CALL_ID;
+        case 'f':
+            return FROM;
+        case 't':
+            return TO;
+        case 'v':
+            return VIA;
+        case 'c':
+            return CONTENT_TYPE;
+        case 'l':
+            return CONTENT_LENGTH;
+        default:
+            return OTHER;
         }
+    case 2:
+        return same_name(name, "to") ? TO : OTHER;
+    case 3:
+        return same_name(name, "via") ? VIA : OTHER;
+    case 4:
+        return same_name(name, "from") ? FROM : same_name(name, "cseq") ? CSEQ : OTHER;
+    case 6:
+        return same_name(name, "server") ? SERVER : OTHER;
+    case 7:
+        return same_name(name, "call-id") ? CALL_ID : OTHER;
+    case 10:
+        return same_name(name, "user-agent") ? USER_AGENT : OTHER;
+    case 12:
+        return same_name(name, "content-type") ? CONTENT_TYPE : OTHER;
+    case 14:
+        return same_name(name, "content-length") ? CONTENT_LENGTH : OTHER;
+    default:
+        return OTHER;
     }
-    return OTHER;
 }
 
 static void read_header(enum header header, struct sf_slice value, struct sf_sip *out)

@@ -29,10 +29,18 @@ _NEWEST_ROW = cast(type[tuple[Any, ...]], tuple.__class_getitem__((int | None, i
 T = TypeVar("T")
 # What the pool may still hold of a call when its chunk is committed lies within this of the call's latest packet.
 _LATEST_US = 600 * SECOND_US
-_MESSAGES = (
-    "SELECT s.block, s.position, s.t0_us FROM call_meta c JOIN sip_msgs s ON s.call = c.id "
+# By version of the index, how messages are found by their call: 2 keeps those of a call together.
+_OF_CALL = {1: "s.call = c.id", 2: "s.id >= (c.id << 32) AND s.id < ((c.id + 1) << 32)"}
+_MESSAGES = {
+    version: f"SELECT s.block, s.position, s.t0_us FROM call_meta c JOIN sip_msgs s ON {of_call} "
     "WHERE c.call_id = ? AND s.t0_us BETWEEN ? AND ? ORDER BY s.t0_us, s.id"
-)
+    for version, of_call in _OF_CALL.items()
+}
+_COUNTS = {
+    version: f"SELECT sip_messages, (SELECT count(*) FROM sip_msgs s WHERE {of_call}) FROM call_meta c "
+    "WHERE call_id = ?"
+    for version, of_call in _OF_CALL.items()
+}
 # By version of the index: 1 repeated the stream in every row of its chunks.
 _CHUNKS = {
     1: "SELECT m.block, m.packets FROM call_meta c JOIN media_msgs m ON m.call = c.id "
@@ -44,7 +52,7 @@ _CHUNKS = {
 _LATEST_BLOCKS = {
     1: "SELECT s.block FROM call_meta c JOIN sip_msgs s ON s.call = c.id WHERE c.call_id = ?1 "
     "UNION SELECT m.block FROM call_meta c JOIN media_msgs m ON m.call = c.id WHERE c.call_id = ?1",
-    2: "SELECT s.block FROM call_meta c JOIN sip_msgs s ON s.call = c.id "
+    2: f"SELECT s.block FROM call_meta c JOIN sip_msgs s ON {_OF_CALL[2]} "
     f"WHERE c.call_id = ?1 AND s.t0_us >= c.last_us - {_LATEST_US} "
     "UNION SELECT m.block FROM call_meta c JOIN streams s ON s.call = c.id JOIN media_msgs m ON m.stream = s.id "
     f"WHERE c.call_id = ?1 AND m.t0_us >= c.last_us - {_LATEST_US}",
@@ -136,10 +144,13 @@ class OpenPart:
         self._index = connect(directory / DATABASE, readonly=True, immutable=sealed)
         try:
             self._index.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+            self._version = version_of(self._index)
         except UNREADABLE as error:
             self._index.close()
             raise StorageError("open", directory / DATABASE, str(error)) from None
-        self._version = version_of(self._index)
+        if self._version not in _MESSAGES:
+            self._index.close()
+            raise StorageError("open", directory / DATABASE, f"it is no index: found version {self._version}")
         try:
             self._data = os.open(self._data_path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
@@ -179,7 +190,7 @@ class OpenPart:
         """
         rows = self._rows(
             _SipRow,
-            _MESSAGES,
+            _MESSAGES[self._version],
             [call_id, *bounds(window)],
         )
         found: list[Message] = []
@@ -208,8 +219,7 @@ class OpenPart:
         """Hold what the index counts of a call against what it lists: rows may be gone."""
         for counted, listed in self._rows(
             _Counts,
-            "SELECT sip_messages, (SELECT count(*) FROM sip_msgs s WHERE s.call = c.id) FROM call_meta c "
-            "WHERE call_id = ?",
+            _COUNTS[self._version],
             [call_id],
         ):
             if counted != listed:

@@ -76,12 +76,13 @@ SELECT 1 FROM (SELECT block, lag(block) OVER (ORDER BY id) AS before FROM {table
 _MISCOUNTED = """
 SELECT call_id FROM (
     SELECT c.call_id, c.sip_messages, c.rtp_packets,
-        (SELECT count(*) FROM sip_msgs s WHERE s.call = c.id) AS sip, ({packets}) AS rtp
+        (SELECT count(*) FROM sip_msgs s WHERE {of_call}) AS sip, ({packets}) AS rtp
     FROM call_meta c
 ) WHERE sip_messages <> sip OR coalesce(rtp_packets, rtp) <> rtp LIMIT ?
 """
 _RECORDS_COUNTED = "SELECT coalesce(sum(sip_messages), 0), coalesce(sum(rtp_packets), 0) FROM call_meta"
-_MISCOUNTED_SIP = _MISCOUNTED.format(packets="SELECT coalesce(c.rtp_packets, 0)")
+# By version, how messages are found by their call: 2 keeps those of a call together.
+_OF_CALL = {1: "s.call = c.id", 2: "s.id >= (c.id << 32) AND s.id < ((c.id + 1) << 32)"}
 _SUMMARY = "SELECT count(*), min(first_us), max(last_us) FROM call_meta"
 
 _SCHEMAS = {
@@ -96,7 +97,9 @@ _SCHEMAS = {
         end="SELECT coalesce(max(offset + length), 0) FROM blocks",
         records="SELECT coalesce(sum(records) FILTER (WHERE kind = 1), 0), "
         "coalesce(sum(records) FILTER (WHERE kind = 2), 0) FROM blocks",
-        miscounted=_MISCOUNTED.format(packets="SELECT coalesce(sum(packets), 0) FROM media_msgs m WHERE m.call = c.id"),
+        miscounted=_MISCOUNTED.format(
+            of_call=_OF_CALL[1], packets="SELECT coalesce(sum(packets), 0) FROM media_msgs m WHERE m.call = c.id"
+        ),
     ),
     2: _Schema(
         blocks="",
@@ -110,8 +113,9 @@ _SCHEMAS = {
         end="SELECT coalesce(max(value), 0) FROM state WHERE name = 'end'",
         records="SELECT (SELECT count(*) FROM sip_msgs), (SELECT coalesce(sum(packets), 0) FROM media_msgs)",
         miscounted=_MISCOUNTED.format(
+            of_call=_OF_CALL[2],
             packets="SELECT coalesce(sum(packets), 0) FROM streams t JOIN media_msgs m ON m.stream = t.id "
-            "WHERE t.call = c.id"
+            "WHERE t.call = c.id",
         ),
     ),
 }
@@ -142,7 +146,8 @@ class Contents:
         if self._ask("SELECT 1 FROM sqlite_schema WHERE name = 'erased'"):
             self.erased_us = next((when for (when,) in self._ask("SELECT min(erased_us) FROM erased")), None)
             # What is erased still counts.
-            self._schema = self._schema._replace(records=_RECORDS_COUNTED, miscounted=_MISCOUNTED_SIP)
+            miscounted = _MISCOUNTED.format(of_call=_OF_CALL[version], packets="SELECT coalesce(c.rtp_packets, 0)")
+            self._schema = self._schema._replace(records=_RECORDS_COUNTED, miscounted=miscounted)
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:

@@ -28,6 +28,8 @@ _COUNTED = {
         "UPDATE state SET value = 0 WHERE name = 'rtp_octets'",
     ),
 }
+# Without those that are reckoned from others.
+_STORED_COLUMNS = "SELECT name FROM pragma_table_xinfo(?) WHERE hidden = 0"
 # Where the index knows blocks of streams, and of messages.
 _STREAMS = "SELECT DISTINCT block FROM media_msgs ORDER BY block"
 _MESSAGES = "SELECT DISTINCT block FROM sip_msgs ORDER BY block"
@@ -173,7 +175,10 @@ def _copy(new: sqlite3.Connection) -> None:
     new.execute("BEGIN")
     for name, sql in tables:
         new.execute(sql)
-        new.execute(f'INSERT INTO main."{name}" SELECT * FROM old."{name}" WHERE {kept.get(name, "1")}')
+        columns = ", ".join(f'"{column}"' for (column,) in new.execute(_STORED_COLUMNS, [name]))
+        new.execute(
+            f'INSERT INTO main."{name}" ({columns}) SELECT {columns} FROM old."{name}" WHERE {kept.get(name, "1")}'
+        )
     for statement in counted:
         new.execute(statement)
     for kind, _, sql in schema:

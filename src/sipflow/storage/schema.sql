@@ -40,9 +40,10 @@ CREATE TABLE paths ( -- a pair may stand here more than once
     dst TEXT NOT NULL
 );
 
+-- The messages of a call stand together, without an index of their own: of call 7 they begin at id 7 << 32.
 CREATE TABLE sip_msgs (
-    id       INTEGER PRIMARY KEY,
-    call     INTEGER NOT NULL REFERENCES call_meta (id),
+    id       INTEGER PRIMARY KEY, -- call << 32, and the number of the message in its call, from 0
+    call     INTEGER GENERATED ALWAYS AS (id >> 32) VIRTUAL,
     t0_us    INTEGER NOT NULL, -- capture time
     path     INTEGER NOT NULL REFERENCES paths (id),
     method   TEXT NOT NULL,    -- of the request, or of the CSeq a response answers
@@ -51,7 +52,6 @@ CREATE TABLE sip_msgs (
     block    INTEGER NOT NULL,
     position INTEGER NOT NULL  -- octets into the decompressed block
 );
-CREATE INDEX sip_msgs_call ON sip_msgs (call);
 
 CREATE TABLE streams (
     id   INTEGER PRIMARY KEY,
