@@ -79,7 +79,7 @@ class Scenario(NamedTuple):
 
 SCENARIOS = (
     Scenario("batch", "G.711 in batches, 10,000 calls", Load(10_000, 1_000_000)),
-    Scenario("single", "a packet a datagram, 10,000 calls", Load(10_000, 500_000, ("--single",))),
+    Scenario("single", "a packet a datagram, 10,000 calls", Load(10_000, 500_000, ("--single", "--offload"))),
     Scenario("sip", "SIP alone, distinct dialogs", Load(20_000, 200_000, ("--talk", "4", "--sip-only"))),
     # Calls of seven seconds: one packet in fifty is SIP.
     Scenario("mixed", "2 % SIP, 50 questions a second", Load(10_000, 800_000, ("--talk", "7")), 50),
