@@ -176,7 +176,8 @@ def test_the_command_lets_the_kernel_cut_single_frames() -> None:
         done = CliRunner().invoke(cli.main, [*arguments, "--single", "--offload", "--json"])
         assert done.exit_code == 0, done.output
         sent = json.loads(done.output)["sent"]
-        messages, datagrams = 0, []
+        messages = 0
+        datagrams: list[bytes] = []
         sock.setblocking(False)
         while len(datagrams) < sent["datagrams"]:
             octets, control, _, _ = sock.recvmsg(65535, 64)
