@@ -14,6 +14,7 @@ LOADS = {
     "batch, 20,000 calls": Load(20_000, 1_500_000),
     "offload": Load(10_000, 1_000_000, ("--offload",)),
     "single": Load(10_000, 500_000, ("--single",)),
+    "single, offload": Load(10_000, 500_000, ("--single", "--offload")),
     "sip": Load(20_000, 250_000, ("--talk", "4", "--sip-only")),
     "mixed": Load(16_000, 800_000, ("--talk", "7")),
 }

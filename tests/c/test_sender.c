@@ -1,6 +1,7 @@
 /*
  * The sender against a socket of our own: everything handed over goes out once, in order, in sound
- * datagrams within the budget, however it is packed; and places are used again.
+ * datagrams within the budget, however it is packed; single frames that the kernel cuts apart
+ * arrive as they were written, and so they do when it refuses; and places are used again.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -11,6 +12,7 @@
 #include "sender.h"
 
 #include <arpa/inet.h>
+#include <netinet/udp.h>
 #include <sys/socket.h>
 
 #define START 1780000000000000ull
@@ -68,6 +70,7 @@ static void hear(struct heard *heard)
             CHECK(sf_packet_parse(octets, &packet) == SF_OK);
             unsigned i = number_of(packet.call_id);
             CHECK(!heard->in_order || packet.time_us >= heard->last_us[i][packet.kind]);
+            CHECK(!heard->in_order || packet.kind == SF_SIP || heard->last_us[i][SF_SIP] != 0);
             heard->last_us[i][packet.kind] = packet.time_us;
             heard->sip += packet.kind == SF_SIP;
             heard->rtp += packet.kind == SF_RTP;
@@ -114,17 +117,18 @@ static struct heard send_calls(struct sf_sender_settings set, uint64_t *expected
 
 static void all_of_it_goes_out_however_it_is_packed(void)
 {
-    for (unsigned mode = 0; mode < 5; mode++) {
+    for (unsigned mode = 0; mode < 7; mode++) {
         struct sf_sender_settings set = settings();
-        set.single = mode == 1;
-        set.offload = mode == 2;
+        set.single = mode == 1 || mode >= 5;
+        set.offload = mode == 2 || mode >= 5;
         set.sip_only = mode == 3;
         set.budget = mode == 4 ? 100 : SF_SENDER_BUDGET;
+        set.speed = mode == 6 ? 100 : 0; /* a tick holds a message and what follows it */
         uint64_t rtp;
         struct heard heard = send_calls(set, &rtp);
         CHECK(heard.sip == 2 * CALLS && heard.rtp == rtp);
         CHECK(mode == 3 ? rtp == 0 : rtp > 5 * CALLS);
-        if (mode == 1 || mode == 4) { /* no frame fits: each goes alone */
+        if (mode == 1 || mode >= 4) { /* 4: no frame fits: each goes alone */
             CHECK(heard.datagrams == heard.sip + heard.rtp);
         } else {
             CHECK(heard.largest <= SF_SENDER_BUDGET && heard.datagrams < heard.sip + heard.rtp);
@@ -162,6 +166,123 @@ static void many_streams_at_once_and_late_ones(void)
     sf_sender_free(sender);
 }
 
+enum { MANY = 240, ALIKE = 100 };
+
+/* Streams of many lengths, ALIKE of them of one, some with packets of two lengths. The capture
+ * times of most of them have several packets in a millisecond. */
+static void make_streams(struct sf_talker *talkers, struct sf_step *steps)
+{
+    struct cast *c = cast_make();
+    for (uint32_t i = 0; i < MANY; i++) {
+        struct sf_call call = {.key = i % CALLS, .start_us = START, .span_us = 90000};
+        struct sf_talker *t = &talkers[i];
+        CHECK(sf_mould_cast(&c->mould, &call, 0, t));
+        t->samples = (uint16_t)(i < ALIKE ? 80 : 2 + i % 70);
+        t->count = i < ALIKE ? 2 : 5;
+        t->capture_us = START + i % 7 * 100;
+        t->ssrc = i;
+        sf_store_be32(t->head + t->head_octets - 4, i);
+        uint32_t payload = SF_TALKER_RTP + t->samples;
+        sf_store_be32(t->head + t->head_octets - SF_TALKER_RTP - 4, payload);
+        if (i % 3 == 0) {
+            for (unsigned k = 0; k < 5; k++) {
+                steps[i * 5 + k] = (struct sf_step){
+                    .at_us = k * 150, .sequence = (uint16_t)k, .flags = k % 2 ? SF_STEP_EVENT : 0};
+            }
+            t->steps = steps + (size_t)i * 5;
+        }
+    }
+}
+
+/* Compares a datagram with the next frame of the stream that it says it is of. */
+static void expect(struct sf_talker *talkers, const uint8_t *datagram, size_t n)
+{
+    uint8_t frame[SF_TALKER_ROOM + 64];
+    struct sf_packet packet;
+    CHECK(sf_packet_parse(sf_slice(datagram, n), &packet) == SF_OK);
+    CHECK(packet.payload.n >= SF_TALKER_RTP);
+    uint32_t i = sf_load_be32(packet.payload.p + 8);
+    CHECK(i < MANY && talkers[i].at < talkers[i].count);
+    size_t size = (size_t)(sf_talker_write(&talkers[i], frame) - frame);
+    CHECK(n == size && memcmp(datagram, frame, n) == 0);
+}
+
+/* Takes what came; gives how many messages came uncut (UDP_GRO), of at most 64 datagrams each. */
+static unsigned hear_uncut(struct sf_talker *talkers, unsigned *datagrams)
+{
+    static uint8_t octets[65536];
+    unsigned uncut = 0;
+    for (;;) {
+        _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+        struct iovec vector = {.iov_base = octets, .iov_len = sizeof octets};
+        struct msghdr message = {.msg_iov = &vector,
+                                 .msg_iovlen = 1,
+                                 .msg_control = control,
+                                 .msg_controllen = sizeof control};
+        ssize_t n = recvmsg(in, &message, MSG_DONTWAIT);
+        if (n < 0) {
+            return uncut;
+        }
+        size_t length = (size_t)n;
+        struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+        if (head != NULL && head->cmsg_level == IPPROTO_UDP && head->cmsg_type == UDP_GRO) {
+            int cut;
+            memcpy(&cut, CMSG_DATA(head), sizeof cut);
+            length = (size_t)cut;
+            uncut += length < (size_t)n;
+            CHECK(((size_t)n + length - 1) / length <= 64);
+        }
+        for (size_t at = 0; at < (size_t)n; at += length) {
+            size_t left = (size_t)n - at;
+            expect(talkers, octets + at, left < length ? left : length);
+            ++*datagrams;
+        }
+    }
+}
+
+/* With `gro` the socket shows what came in one piece; without, it is given every datagram. */
+static unsigned send_streams(bool offload, int gro, int no_check)
+{
+    static struct sf_talker talkers[MANY];
+    static struct sf_step steps[MANY * 5];
+    struct sf_sender_settings set = settings();
+    unsigned uncut = 0, datagrams = 0, packets = 0;
+    set.single = true;
+    set.offload = offload;
+    make_streams(talkers, steps);
+    CHECK(setsockopt(in, IPPROTO_UDP, UDP_GRO, &gro, sizeof gro) == 0);
+    CHECK(setsockopt(out, SOL_SOCKET, SO_NO_CHECK, &no_check, sizeof no_check) == 0);
+    struct sf_sender *sender = sf_sender_new(&set);
+    CHECK(sender != NULL);
+    for (unsigned i = 0; i < MANY; i++) {
+        CHECK(sf_sender_add_talker(sender, &talkers[i]));
+        packets += talkers[i].count;
+    }
+    for (uint64_t clock = START; sf_sender_left(sender) > 0; clock += 1000) {
+        CHECK(clock < START + 100000);
+        CHECK(sf_sender_run(sender, clock));
+        uncut += hear_uncut(talkers, &datagrams);
+    }
+    const struct sf_sent *sent = sf_sender_sent(sender);
+    CHECK(sent->rtp == packets && sent->datagrams == packets && datagrams == packets);
+    CHECK(sent->errors == 0 && sent->unsent == 0);
+    sf_sender_free(sender);
+    int off = 0;
+    CHECK(setsockopt(in, IPPROTO_UDP, UDP_GRO, &off, sizeof off) == 0);
+    CHECK(setsockopt(out, SOL_SOCKET, SO_NO_CHECK, &off, sizeof off) == 0);
+    return uncut;
+}
+
+static void single_frames_are_cut_by_the_kernel_and_arrive_as_written(void)
+{
+    CHECK(send_streams(true, 0, 0) == 0);
+    /* ALIKE frames of one millisecond are more than one message takes. */
+    CHECK(send_streams(true, 1, 0) >= 2);
+    CHECK(send_streams(false, 1, 0) == 0);
+    /* The kernel cuts nothing for a socket without checksums. */
+    CHECK(send_streams(true, 1, 1) == 0);
+}
+
 /* What is still to be sent is freed with the sender. */
 static void a_sender_can_go_at_any_time(void)
 {
@@ -187,6 +308,7 @@ int main(void)
     open_sockets();
     all_of_it_goes_out_however_it_is_packed();
     many_streams_at_once_and_late_ones();
+    single_frames_are_cut_by_the_kernel_and_arrive_as_written();
     a_sender_can_go_at_any_time();
     puts("ok sender");
     return 0;

@@ -1,6 +1,8 @@
 """What goes out on the socket is what was planned: every frame parses, counts are true, the pace is kept."""
 
+import json
 import socket
+import struct
 import threading
 import time
 from collections import Counter
@@ -8,9 +10,11 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from sipflow._fast import SENDER_BUDGET, Sender
 from sipflow.errors import ConfigError
+from sipflow.load import cli
 from sipflow.load.bank import VoiceBank
 from sipflow.load.batch import SENT_CALL
 from sipflow.load.call import Call
@@ -22,6 +26,7 @@ from sipflow.wire.datagram import decode_datagram
 from sipflow.wire.packet import Kind, Packet
 
 START = 1_780_000_000_000_000
+_UDP_GRO = 104  # linux/udp.h; the module socket has no name for it
 
 
 class Sink:
@@ -92,7 +97,10 @@ def received(packets: list[Packet]) -> Counter[Packet]:
     return Counter(Packet(p.kind, p.src, p.dst, p.time_us, p.payload, p.call_id, p.leg) for p in packets)
 
 
-@pytest.mark.parametrize(("single", "offload"), [(False, False), (True, False), (False, True)])
+PACKINGS = [(single, offload) for single in (False, True) for offload in (False, True)]
+
+
+@pytest.mark.parametrize(("single", "offload"), PACKINGS)
 def test_every_scenario_arrives_octet_by_octet(sink: Sink, single: bool, offload: bool) -> None:
     calls = [Call(1, n, scenario, START + n * 1000, 3_000_000) for n, scenario in enumerate(Scenario)]
     report = play(calls, sink.address, Sending(speed=10, single=single, offload=offload, tick_us=10_000))
@@ -112,19 +120,72 @@ def test_every_scenario_arrives_octet_by_octet(sink: Sink, single: bool, offload
         assert all(len(decode_datagram(o).packets) == 1 for o in oversize)
 
 
-def test_each_stream_and_dialog_is_sent_in_its_order(sink: Sink) -> None:
-    calls = [Call(2, n, Scenario.LOSSY, START, 3_000_000) for n in range(3)]
-    play(calls, sink.address, Sending(speed=10))
+@pytest.mark.parametrize(("single", "offload"), PACKINGS)
+def test_each_stream_and_dialog_is_sent_in_its_order(sink: Sink, single: bool, offload: bool) -> None:
+    calls = [Call(2, n, scenario, START, 3_000_000) for n, scenario in enumerate(Scenario)]
+    # A tick is a fifth of a second of the calls: ten packets of a stream, and audio next to telephone events.
+    play(calls, sink.address, Sending(speed=20, single=single, offload=offload, tick_us=10_000))
     sink.close()
     packets = sink.packets()
     bank = VoiceBank.make(2)
+    lengths: list[int] = []
     for call in calls:
         script = call.script()
         own = [p for p in packets if p.call_id == call.call_id]
         assert [p.payload for p in own if p.kind is Kind.SIP] == [m.payload for m in script.messages]
         for stream in script.streams:
             expected = [p.payload for p in stream.packets(bank)]
-            assert [p.payload for p in own if p.kind is Kind.RTP and p.leg == stream.leg] == expected
+            ssrc = expected[0][8:12]
+            assert [p.payload for p in own if p.kind is Kind.RTP and p.payload[8:12] == ssrc] == expected
+            lengths.append(len({len(payload) for payload in expected}))
+    assert max(lengths) > 1
+
+
+def test_single_datagrams_are_the_same_whether_the_kernel_cuts_them_or_not() -> None:
+    plan = Schedule(4, USUAL, START, 2_000_000, 2_000_000, lines=50)
+    came = []
+    for offload in (False, True):
+        sink = Sink()
+        play(plan, sink.address, Sending(speed=4, single=True, offload=offload))
+        sink.close()
+        came.append([octets for _, octets in sink.datagrams])
+    assert came[0] != came[1]  # the order between streams is another, so something was gathered
+    assert Counter(came[0]) == Counter(came[1])
+
+
+def test_the_command_lets_the_kernel_cut_single_frames() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
+        sock.setsockopt(socket.IPPROTO_UDP, _UDP_GRO, 1)  # what goes out as one message comes as one
+        sock.bind(("127.0.0.1", 0))
+        to = f"127.0.0.1:{sock.getsockname()[1]}"
+        arguments = [
+            "--to",
+            to,
+            "--calls",
+            "30",
+            "--duration",
+            "0.5",
+            "--talk",
+            "2",
+            "--rate",
+            "3000",
+            "--tick-ms",
+            "5",
+        ]
+        done = CliRunner().invoke(cli.main, [*arguments, "--single", "--offload", "--json"])
+        assert done.exit_code == 0, done.output
+        sent = json.loads(done.output)["sent"]
+        messages = 0
+        datagrams: list[bytes] = []
+        sock.setblocking(False)
+        while len(datagrams) < sent["datagrams"]:
+            octets, control, _, _ = sock.recvmsg(65535, 64)
+            step = struct.unpack("i", control[0][2])[0] if control else len(octets)
+            datagrams += [octets[at : at + step] for at in range(0, len(octets), step)]
+            messages += 1
+        assert messages < len(datagrams)
+        assert sum(len(decode_datagram(octets).packets) for octets in datagrams) == sent["sip"] + sent["rtp"]
 
 
 def test_messages_larger_than_a_datagram_of_the_budget_go_alone(sink: Sink) -> None:

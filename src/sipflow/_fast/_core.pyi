@@ -432,7 +432,8 @@ class Sender:
     ) -> None:
         """Begin a clock that stands at `origin_us` (capture time) when run is first called; speed 0 is unpaced.
 
-        `offload` lets the kernel cut datagrams, where it can (UDP_SEGMENT); batches are then padded to `budget`.
+        `offload` lets the kernel cut datagrams, where it can (UDP_SEGMENT); batches are then padded to `budget`,
+        single frames of a tick are sent by length. Each stream and each dialog keeps its order.
         `sip_only` leaves out the streams of calls.
         """
     def add_talker(self, talker: Talker) -> None:

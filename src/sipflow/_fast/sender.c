@@ -16,11 +16,17 @@
 #define SLOTS       4096u /* about four seconds; what is due later stays and is asked again */
 #define BLOCK_ITEMS 253u
 #define DATAGRAMS   64
+#define SEGMENTS    64 /* what every kernel with UDP_SEGMENT cuts from one message */
+#define RUNS        32 /* messages of one flush: as many lengths, or fewer that are frequent */
+#define RUN_ROOM    (SEGMENTS * SF_TALKER_ROOM)
 #define IS_CALL     0x80000000u
 #define NONE        0xffffffffu
 #define NEAR        4 /* items ahead whose audio or message is fetched, */
 #define FAR         8 /* and whose state is */
 #define LINE        64
+
+_Static_assert(RUN_ROOM <= SF_DATAGRAM_MAX, "a run fits a message");
+_Static_assert(RUNS < 256, "number of a run");
 
 /* Blocks are used again at once, while they are in the cache, whatever slot they were in. */
 struct block {
@@ -38,6 +44,19 @@ struct call {
     struct sf_call call;
     uint32_t mould;
     uint32_t next; /* message; of a free call, the next free one */
+};
+
+/* Asks the kernel to cut a message into datagrams. */
+union cut {
+    struct cmsghdr head;
+    char room[CMSG_SPACE(sizeof(uint16_t))];
+};
+
+/* Datagrams of one length, one behind the other, which go out as one message. */
+struct run {
+    uint8_t *octets;
+    uint32_t length;
+    uint32_t n;
 };
 
 struct sf_sender {
@@ -70,6 +89,20 @@ struct sf_sender {
     unsigned full;
     uint32_t used;
     uint16_t frames_in;
+
+    /*
+     * With `single` and `offload`, packets of streams without steps wait in runs [0, runs_n) for
+     * the end of the tick; everything else goes through the datagrams above, which are sent first.
+     * All packets of such a stream have one length, so that each stream keeps its order, as does
+     * each dialog; and no packet goes before a message that was due before it.
+     */
+    struct run runs[RUNS];
+    struct mmsghdr run_heads[RUNS];
+    struct iovec run_vectors[RUNS];
+    union cut cuts[RUNS];
+    uint8_t *run_octets; /* NULL: there are no runs */
+    unsigned runs_n;
+    uint8_t run_of[SF_TALKER_ROOM + 1]; /* by length: the run being filled and 1 more; 0: none */
 };
 
 static uint64_t clock_ns(clockid_t id)
@@ -86,6 +119,22 @@ static void sleep_until(uint64_t ns)
     }
 }
 
+static void set_cut(union cut *cut, size_t octets)
+{
+    uint16_t length = (uint16_t)octets;
+    cut->head.cmsg_level = IPPROTO_UDP;
+    cut->head.cmsg_type = UDP_SEGMENT;
+    cut->head.cmsg_len = CMSG_LEN(sizeof length);
+    memcpy(CMSG_DATA(&cut->head), &length, sizeof length);
+}
+
+/* A kernel without UDP_SEGMENT would not refuse the control message, but send all as one. */
+static bool can_cut(int fd)
+{
+    int none = 0;
+    return setsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &none, sizeof none) == 0;
+}
+
 struct sf_sender *sf_sender_new(const struct sf_sender_settings *settings)
 {
     struct sf_sender *s = calloc(1, sizeof *s);
@@ -94,7 +143,7 @@ struct sf_sender *sf_sender_new(const struct sf_sender_settings *settings)
     }
     s->settings = *settings;
     s->clock_us = settings->origin_us;
-    s->offload = settings->offload && !settings->single;
+    s->offload = settings->offload && can_cut(settings->fd);
     s->free_talker = NONE;
     s->free_call = NONE;
     /* A talker may touch more than it writes: the next datagram, which is not begun yet. */
@@ -107,6 +156,18 @@ struct sf_sender *sf_sender_new(const struct sf_sender_settings *settings)
         s->vectors[i].iov_base = s->buffers + (size_t)i * settings->budget;
         s->heads[i].msg_hdr.msg_iov = &s->vectors[i];
         s->heads[i].msg_hdr.msg_iovlen = 1;
+    }
+    if (s->offload && settings->single) {
+        s->run_octets = malloc((size_t)RUNS * RUN_ROOM);
+        if (s->run_octets == NULL) {
+            return sf_sender_free(s);
+        }
+        for (unsigned i = 0; i < RUNS; i++) {
+            s->runs[i].octets = s->run_octets + (size_t)i * RUN_ROOM;
+            s->run_vectors[i].iov_base = s->runs[i].octets;
+            s->run_heads[i].msg_hdr.msg_iov = &s->run_vectors[i];
+            s->run_heads[i].msg_hdr.msg_iovlen = 1;
+        }
     }
     return s;
 }
@@ -137,6 +198,7 @@ struct sf_sender *sf_sender_free(struct sf_sender *s)
     free(s->moulds);
     free(s->buffers);
     free(s->large);
+    free(s->run_octets);
     free(s);
     return NULL;
 }
@@ -299,22 +361,27 @@ static void pad(struct sf_sender *s, unsigned i)
     s->vectors[i].iov_len = s->settings.budget;
 }
 
+/* After a message that was to be cut failed: a kernel or device that cannot do it is not asked
+ * again, anything else is an error like any other. */
+static void cut_failed(struct sf_sender *s)
+{
+    if (errno == EIO || errno == EINVAL || errno == EOPNOTSUPP) {
+        s->offload = false;
+    } else if (errno != EINTR) {
+        count_error(s);
+    }
+}
+
 /*
- * Hands many datagrams over as one, which the kernel cuts at the budget; only the last may be
- * shorter. Gives how many went; a kernel or device that cannot do it is not asked again.
+ * Hands many batches over as one message, which the kernel cuts at the budget; only the last may
+ * be shorter. Gives how many went; the rest is to go one by one.
  */
 static unsigned flush_offloaded(struct sf_sender *s)
 {
-    union {
-        struct cmsghdr head;
-        char room[CMSG_SPACE(sizeof(uint16_t))];
-    } control = {.head = {.cmsg_level = IPPROTO_UDP,
-                          .cmsg_type = UDP_SEGMENT,
-                          .cmsg_len = CMSG_LEN(sizeof(uint16_t))}};
-    uint16_t cut = (uint16_t)s->settings.budget;
+    union cut cut = {.room = {0}};
     unsigned most = SF_DATAGRAM_MAX / s->settings.budget;
     unsigned at = 0;
-    memcpy(CMSG_DATA(&control.head), &cut, sizeof cut);
+    set_cut(&cut, s->settings.budget);
     while (most > 1 && s->full - at > 1) {
         unsigned n = s->full - at < most ? s->full - at : most;
         for (unsigned i = at; i + 1 < at + n; i++) {
@@ -324,14 +391,12 @@ static unsigned flush_offloaded(struct sf_sender *s)
             .iov_base = s->vectors[at].iov_base,
             .iov_len = (size_t)(n - 1) * s->settings.budget + s->vectors[at + n - 1].iov_len,
         };
-        struct msghdr message = {.msg_iov = &all,
-                                 .msg_iovlen = 1,
-                                 .msg_control = &control,
-                                 .msg_controllen = sizeof control};
+        struct msghdr message = {
+            .msg_iov = &all, .msg_iovlen = 1, .msg_control = &cut, .msg_controllen = sizeof cut};
         ssize_t done = sendmsg(s->settings.fd, &message, 0);
         if (done < 0) {
-            s->offload = errno != EIO && errno != EINVAL && errno != EOPNOTSUPP;
-            return at; /* the rest goes one by one, where errors are counted */
+            cut_failed(s);
+            return at;
         }
         s->sent.datagrams += n;
         s->sent.octets += (size_t)done;
@@ -341,19 +406,20 @@ static unsigned flush_offloaded(struct sf_sender *s)
 }
 
 /*
- * An error of a connected socket may belong to an earlier datagram (ICMP port unreachable) and
- * is cleared by being told, so the datagram at hand is tried once more before it is given up.
+ * Sends datagrams of one vector each. An error of a connected socket may belong to an earlier
+ * datagram (ICMP port unreachable) and is cleared by being told, so the datagram at hand is tried
+ * once more before it is given up.
  */
-static void flush(struct sf_sender *s)
+static void send_each(struct sf_sender *s, struct mmsghdr *heads, unsigned count)
 {
-    unsigned at = s->offload ? flush_offloaded(s) : 0;
+    unsigned at = 0;
     bool tried = false;
-    while (at < s->full) {
-        int n = sendmmsg(s->settings.fd, s->heads + at, s->full - at, 0);
+    while (at < count) {
+        int n = sendmmsg(s->settings.fd, heads + at, count - at, 0);
         if (n > 0) {
             s->sent.datagrams += (unsigned)n;
             for (unsigned end = at + (unsigned)n; at < end; at++) {
-                s->sent.octets += s->vectors[at].iov_len;
+                s->sent.octets += heads[at].msg_hdr.msg_iov->iov_len;
             }
             tried = false;
         } else if (errno != EINTR) {
@@ -365,6 +431,12 @@ static void flush(struct sf_sender *s)
             tried = !tried;
         }
     }
+}
+
+static void flush(struct sf_sender *s)
+{
+    unsigned at = s->offload && !s->settings.single ? flush_offloaded(s) : 0;
+    send_each(s, s->heads + at, s->full - at);
     s->full = 0;
 }
 
@@ -397,6 +469,67 @@ static void close_datagram(struct sf_sender *s)
     if (s->full == DATAGRAMS) {
         flush(s);
     }
+}
+
+static void send_apart(struct sf_sender *s, const struct run *run)
+{
+    struct mmsghdr heads[SEGMENTS];
+    struct iovec vectors[SEGMENTS];
+    for (unsigned i = 0; i < run->n; i++) {
+        vectors[i] = (struct iovec){.iov_base = run->octets + (size_t)i * run->length,
+                                    .iov_len = run->length};
+        heads[i] = (struct mmsghdr){.msg_hdr = {.msg_iov = &vectors[i], .msg_iovlen = 1}};
+    }
+    send_each(s, heads, run->n);
+}
+
+/* Sends all runs, after what is to go before them. */
+static void flush_runs(struct sf_sender *s)
+{
+    close_datagram(s);
+    flush(s);
+    for (unsigned i = 0; i < s->runs_n; i++) {
+        struct msghdr *head = &s->run_heads[i].msg_hdr;
+        bool many = s->runs[i].n > 1;
+        s->run_vectors[i].iov_len = (size_t)s->runs[i].n * s->runs[i].length;
+        set_cut(&s->cuts[i], s->runs[i].length);
+        head->msg_control = many ? &s->cuts[i] : NULL;
+        head->msg_controllen = many ? sizeof s->cuts[i] : 0;
+        s->run_of[s->runs[i].length] = 0;
+    }
+    unsigned at = 0;
+    while (at < s->runs_n) {
+        int n = s->offload ? sendmmsg(s->settings.fd, s->run_heads + at, s->runs_n - at, 0) : -1;
+        if (n > 0) {
+            for (unsigned end = at + (unsigned)n; at < end; at++) {
+                s->sent.datagrams += s->runs[at].n;
+                s->sent.octets += s->run_vectors[at].iov_len;
+            }
+        } else {
+            if (s->offload) {
+                cut_failed(s);
+            }
+            send_apart(s, &s->runs[at++]);
+        }
+    }
+    s->runs_n = 0;
+}
+
+/* Gives where a frame of `n` octets goes, at most SF_TALKER_ROOM. */
+static inline uint8_t *place_in_run(struct sf_sender *s, size_t n)
+{
+    unsigned number = s->run_of[n];
+    if (number == 0 || s->runs[number - 1].n == SEGMENTS) {
+        if (s->runs_n == RUNS) {
+            flush_runs(s);
+        }
+        number = ++s->runs_n;
+        s->run_of[n] = (uint8_t)number;
+        s->runs[number - 1].length = (uint32_t)n;
+        s->runs[number - 1].n = 0;
+    }
+    struct run *run = &s->runs[number - 1];
+    return run->octets + (size_t)run->n++ * n;
 }
 
 /* Gives where a frame of `n` octets goes, or NULL when no datagram of the budget holds it. */
@@ -446,10 +579,11 @@ static void end_talker(struct sf_sender *s, uint32_t i)
 static void speak(struct sf_sender *s, uint32_t i, uint64_t end_us)
 {
     struct sf_talker *t = &s->talkers[i];
+    bool in_runs = s->run_octets != NULL && t->steps == NULL;
     uint64_t due_us = sf_talker_due(t);
     while (due_us < end_us) {
         size_t n = sf_talker_size(t);
-        uint8_t *at = place(s, n);
+        uint8_t *at = in_runs ? place_in_run(s, n) : place(s, n);
         if (at != NULL) {
             sf_talker_write(t, at);
         } else {
@@ -618,6 +752,9 @@ bool sf_sender_run(struct sf_sender *s, uint64_t until_us)
         if (paced) {
             close_datagram(s);
             flush(s);
+        }
+        if (s->run_octets != NULL) {
+            flush_runs(s);
         }
         s->sent.ticks++;
     }

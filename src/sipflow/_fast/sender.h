@@ -6,6 +6,10 @@
  * Calls are stamped from their moulds message by message, when each is due; a stream is set up
  * when the message goes out after which it may begin.
  *
+ * Streams and dialogs keep their order. With `single` and `offload`, audio waits for the end of its
+ * tick (unpaced: of its millisecond), so that a message may overtake it; else what is due is
+ * sent in the order of milliseconds.
+ *
  * Pacing: every tick sends what fell due in it and then sleeps to the next. A sender that was
  * kept from running catches up at no more than twice its pace, so that there is no burst.
  *
@@ -26,7 +30,8 @@
 struct sf_sender_settings {
     int fd;       /* a connected, blocking UDP socket */
     bool single;  /* one frame per datagram instead of batches */
-    bool offload; /* let the kernel cut datagrams (UDP_SEGMENT); batches are padded to the budget */
+    bool offload; /* let the kernel cut datagrams (UDP_SEGMENT): batches are padded to the budget,
+                     single frames of a tick go out by length */
     uint32_t budget;    /* octets of a batch datagram */
     uint32_t tick_us;   /* of real time */
     double speed;       /* sender's clock per real time; 0: as fast as the socket takes it */

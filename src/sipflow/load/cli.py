@@ -72,7 +72,11 @@ class _Check:
 @click.option("--scenario", default="mix", show_default=True, help="mix, a name, or a list like answered=70,busy=30.")
 @click.option("--sip-only", is_flag=True, help="No RTP.")
 @click.option("--single", is_flag=True, help="One frame per datagram instead of batches.")
-@click.option("--offload", is_flag=True, help="Let the kernel cut datagrams, padded to 1472 octets (UDP_SEGMENT).")
+@click.option(
+    "--offload",
+    is_flag=True,
+    help="Let the kernel cut datagrams (UDP_SEGMENT): batches padded to 1472 octets, single frames as they are.",
+)
 @click.option("--ipv6", is_flag=True, help="Calls between IPv6 addresses.")
 @click.option("--tick-ms", type=click.FloatRange(0.5, 20), default=1.0, show_default=True, help="Pace of the sender.")
 @click.option("--verify", "url", metavar="URL", help="Then ask this server for every call and compare.")
@@ -114,8 +118,6 @@ def main(  # noqa: PLR0913 - click hands over one argument per option
     """
     if calls is not None and cps is not None:
         raise click.UsageError("--calls and --cps: found both; allowed: one of them")
-    if single and offload:
-        raise click.UsageError("--single and --offload: found both; allowed: one of them")
     if url is None and (sample or root):
         raise click.UsageError("--sample and --root: of no use without --verify")
     lines = 0 if cps is not None else calls or 10

@@ -30,7 +30,8 @@ class Sending(msgspec.Struct, frozen=True):
 
     `speed` is the calls' clock per real time (2 is twice as fast as life), None sends as fast as the socket takes it.
     `single` sends one frame per datagram instead of batches of up to `budget` octets; `offload` lets the kernel cut the
-    datagrams (UDP_SEGMENT), padded to the budget. A tick is `tick_us` of real time.
+    datagrams (UDP_SEGMENT): batches are padded to the budget; single frames are left as they are, but those of a tick
+    go out by length, each stream and each dialog in its order. A tick is `tick_us` of real time.
     """
 
     speed: float | None = 1.0
