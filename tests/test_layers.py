@@ -20,6 +20,7 @@ RANKS = {
             ("ingest", "storage"),
             ("media", "query"),
             ("web", "client"),
+            ("reader_process",),
             ("recorder", "reader", "importer", "server_options", "load"),
             ("cli",),
             ("server", "demo", "__main__", ""),

@@ -4,7 +4,9 @@ import msgspec
 
 
 class ReaderOrders(msgspec.Struct, frozen=True):
-    """Where to read, where to answer and to whom; `http_fd` is a listening socket that the reader inherits.
+    """Where to read, where to answer and to whom.
+
+    The reader inherits `http_fd`, a listening socket, and `beat_fd`, a pipe that it writes an octet into every second.
 
     They travel by pipe because a token must not show in a list of processes.
     """
@@ -15,3 +17,4 @@ class ReaderOrders(msgspec.Struct, frozen=True):
     token: str | None
     trusted: list[str]
     log_level: str
+    beat_fd: int = -1

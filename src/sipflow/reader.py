@@ -1,4 +1,4 @@
-"""The reader: answers over HTTP, and only ever reads. Started by the recorder, which restarts it when it dies."""
+"""The reader: answers over HTTP, and only ever reads. The recorder starts it, again when it dies or hangs."""
 
 import contextlib
 import heapq
@@ -30,7 +30,7 @@ _BADNESS = 500  # of 1000: how much sooner than the recorder (proc(5), oom_score
 _REJECTIONS = ("truncated", "bad_magic", "bad_version", "bad_kind", "bad_family", "bad_metadata", "bad_call_id",
                "bad_batch", "foreign_source")  # fmt: skip
 
-
+_TICKS_A_BEAT = 10  # a second
 # Senders named in /metrics, the busiest ones: a forged source address must not make the page grow without bound.
 _SENDERS_TOLD = 100
 
@@ -92,6 +92,7 @@ class PoolStatus:
             pool=note.pool,
             faults=note.faults,
             notes=note.notes,
+            reader=note.reader,
             listening=note.listening,
             open_buckets=note.open_buckets,
             disk_free=note.disk_free,
@@ -122,6 +123,22 @@ def _go_first() -> None:
         badness.write_text(str(min(1000, int(badness.read_text()) + _BADNESS)))
 
 
+class _BeatingServer(uvicorn.Server):
+    """Answers, and gives the sign of life that the recorder waits for, from the loop that answers."""
+
+    def __init__(self, config: uvicorn.Config, beat_fd: int) -> None:
+        super().__init__(config)
+        self._beat_fd = beat_fd
+
+    async def on_tick(self, counter: int) -> bool:
+        # Not by `callback_notify`, which falls silent when the wall clock is set back.
+        if counter % _TICKS_A_BEAT == 0:
+            # A full pipe says enough; without a recorder the watch ends us.
+            with contextlib.suppress(OSError):
+                os.write(self._beat_fd, b".")
+        return await super().on_tick(counter)
+
+
 def main() -> None:
     """Read the orders from standard input and answer until told to stop, or until the recorder is gone."""
     _go_first()
@@ -142,7 +159,7 @@ def main() -> None:
     config = uvicorn.Config(
         app, log_config=None, proxy_headers=False, server_header=False, access_log=False, lifespan="off"
     )
-    uvicorn.Server(config).run(sockets=[socket.socket(fileno=orders.http_fd)])
+    _BeatingServer(config, orders.beat_fd).run(sockets=[socket.socket(fileno=orders.http_fd)])
     history.close()
 
 

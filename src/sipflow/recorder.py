@@ -5,8 +5,6 @@ import logging
 import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from contextlib import ExitStack
@@ -19,6 +17,7 @@ from sipflow.clock import SECOND_US, monotonic_us, now_us
 from sipflow.config import Address, Settings
 from sipflow.errors import ConfigError, StorageError
 from sipflow.orders import ReaderOrders
+from sipflow.reader_process import ReaderProcess
 from sipflow.storage.disk import Disk, Pressure, complaint, disk_of, judge
 from sipflow.storage.layout import Subdirs
 from sipflow.storage.mend import Completion, mend_root
@@ -43,7 +42,6 @@ LOG = logging.getLogger("sipflow.recorder")
 _RECEIVER_NICENESS = -10
 _BEAT_SECONDS = 0.5
 _SILENCE_US = 10 * SECOND_US
-_READER_PATIENCE_SECONDS = 5.0
 _ORPHAN_PATIENCE_SECONDS = 5.0
 # A receive buffer below this loses packets at a few hundred thousand a second (docs/DESIGN.md).
 _BUFFER_WANTED_PART = 0.9
@@ -90,7 +88,6 @@ class Recorder:
         self._settings = settings
         self._started_us = now_us()
         self._stop = threading.Event()
-        self._reader: subprocess.Popen[bytes] | None = None
         self._pressure = Pressure.OK
         self._unseen = ""  # why the room on the disk is not known
         with ExitStack() as undo:
@@ -106,6 +103,7 @@ class Recorder:
             orphaned = pool_path(settings.root) is not None
             self._http = bind_http(settings.http, _ORPHAN_PATIENCE_SECONDS if orphaned else 0.0)
             undo.callback(self._http.close)
+            self._reader = ReaderProcess(self._reader_orders())
             self._set_buffers(sockets)
             sweep_orphans()
             on_disk = settings.durability == "disk"
@@ -159,7 +157,7 @@ class Recorder:
         LOG.info("sipflow-server %s records to %s, listening on %s", __version__, self._settings.root, where)
         self._warn_of_closed_door()
         while not self._stop.is_set():
-            self._watch_reader()
+            self._reader.watch()
             self._store.pool.write_note(msgspec.json.encode(self._note()))
             self._stop.wait(_BEAT_SECONDS)
         self._finish()
@@ -174,7 +172,7 @@ class Recorder:
             listener.stop()
         self._store.stop()
         self._sweeper.stop()
-        self._stop_reader()
+        self._reader.stop()
         ledger, refused = self._store.pool.ledger()
         taken, stored = ledger["sip"] + ledger["rtp"], self._store.committed
         LOG.info(
@@ -196,25 +194,8 @@ class Recorder:
                 http,
             )
 
-    # --- the reader process ---
-
-    def _watch_reader(self) -> None:
-        if self._reader is not None and self._reader.poll() is None:
-            return
-        if self._reader is not None:
-            LOG.error("the reader process ended with status %s; starting it again", self._reader.returncode)
-        try:
-            self._reader = self._start_reader()
-        except OSError as error:
-            LOG.error("the reader process cannot be started: %s", error)
-            self._reader = None
-
-    def _start_reader(self) -> subprocess.Popen[bytes]:
-        # A new program, never a fork of this one: a forked child would make every page of the pool copy-on-write.
-        reader = subprocess.Popen(
-            [sys.executable, "-m", "sipflow.reader"], stdin=subprocess.PIPE, pass_fds=[self._http.fileno()]
-        )
-        orders = ReaderOrders(
+    def _reader_orders(self) -> ReaderOrders:
+        return ReaderOrders(
             root=str(self._settings.root.resolve()),
             http_fd=self._http.fileno(),
             http=str(self.http_address),
@@ -222,21 +203,6 @@ class Recorder:
             trusted=[str(network) for network in self._settings.trusted],
             log_level=self._settings.log_level,
         )
-        # The pipe stays open: its end tells the reader that we are gone, however we went.
-        assert reader.stdin is not None
-        reader.stdin.write(msgspec.json.encode(orders) + b"\n")
-        reader.stdin.flush()
-        return reader
-
-    def _stop_reader(self) -> None:
-        if self._reader is None:
-            return
-        self._reader.terminate()
-        try:
-            self._reader.wait(_READER_PATIENCE_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._reader.kill()
-            self._reader.wait()
 
     def _silent_receivers(self) -> list[str]:
         now = monotonic_us()
@@ -305,6 +271,7 @@ class Recorder:
             pool=PoolState(streams + sip, free_streams + free_sip, self._store.pool.queued()),
             faults=faults,
             notes=self._sweeper.notes(),
+            reader=self._reader.restarts,
             open_buckets=[
                 OpenBucket(path, bucket.sip_rows, bucket.media_rows, bucket.index_octets, bucket.octets)
                 for path, bucket in self._store.open_buckets()

@@ -134,6 +134,50 @@ static void a_full_pool_drops_rtp_counted_and_still_takes_sip(void)
     unlink(path);
 }
 
+static void what_this_process_took_is_not_queued_twice(void)
+{
+    uint8_t room[172];
+    uint32_t taken[16];
+    struct sf_pool *pool = sf_pool_open(path, POOL, NOW);
+    CHECK(pool != NULL);
+    struct sf_intake *intake = sf_intake_new(pool, 0, limits(10000000));
+    for (unsigned stream = 0; stream < 3; stream++) {
+        struct sf_packet packet = rtp(stream, 1, room);
+        sf_intake_put(intake, &packet, 1, NOW);
+    }
+    intake = sf_intake_free(intake);
+    pool = sf_pool_free(pool);
+
+    pool = sf_pool_open(path, POOL, NOW + 1);
+    CHECK(pool != NULL);
+    intake = sf_intake_new(pool, 0, limits(10000000));
+    for (unsigned stream = 10; stream < 20; stream++) {
+        struct sf_packet packet = rtp(stream, 1, room);
+        sf_intake_put(intake, &packet, 1, NOW);
+    }
+    sf_intake_drain(intake);
+    struct sf_packet packet = rtp(30, 1, room);
+    sf_intake_put(intake, &packet, 1, NOW); /* stays open */
+    CHECK(sf_pool_take(pool, taken, 4, 100) == 4);
+    CHECK(sf_pool_recover(pool) == 3);
+    CHECK(sf_pool_recover(pool) == 0);
+    CHECK(sf_pool_queued(pool) == 6 + 3 && sf_pool_head(pool)->pending == 11 + 3);
+    sf_intake_drain(intake);
+    CHECK(sf_pool_queued(pool) == 10);
+    for (unsigned n = 4; n > 0; n = sf_pool_take(pool, taken, 16, 1)) {
+        for (unsigned i = 0; i < n; i++) {
+            sf_pool_release(pool, taken[i]);
+        }
+    }
+    CHECK(sf_pool_queued(pool) == 0 && sf_pool_head(pool)->pending == 0);
+    for (int kind = 0; kind < SF_CLASSES; kind++) {
+        CHECK(sf_pool_free_chunks(pool, kind) == sf_pool_head(pool)->chunks[kind]);
+    }
+    intake = sf_intake_free(intake);
+    pool = sf_pool_free(pool);
+    unlink(path);
+}
+
 static void pools_that_are_none(void)
 {
     CHECK(sf_pool_open(path, 4096, NOW) == NULL && access(path, F_OK) != 0);
@@ -149,6 +193,7 @@ int main(void)
     snprintf(path, sizeof path, "/tmp/sipflow-test-pool-%d", (int)getpid());
     what_was_taken_outlives_the_process();
     a_full_pool_drops_rtp_counted_and_still_takes_sip();
+    what_this_process_took_is_not_queued_twice();
     pools_that_are_none();
     puts("ok intake");
     return 0;

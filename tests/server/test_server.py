@@ -178,6 +178,12 @@ def test_a_killed_reader_is_started_again_and_costs_no_packet(tmp_path: Path) ->
         os.kill(reader_of(server), signal.SIGKILL)
         server.send(encode_packet(options("during")))
         server.until(lambda: len(server.get("/flow", callid="during").json()["flow"]) == 1, "back", 10)
+        server.until(
+            lambda: server.metric('sipflow_reader_restarts_total{component="sipflow",reason="died"}') == 1, "told"
+        )
+        health = httpx.get(f"{server.url}/health", headers={"accept": "application/json"})
+        assert health.status_code == 200
+        assert any("restarts of the reader: 1, 0 of them because it hung" in one for one in health.json()["notes"])
 
 
 def test_a_killed_recorder_takes_its_reader_with_it(tmp_path: Path) -> None:

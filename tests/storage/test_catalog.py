@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from buckets import T0_US, hours, record
-from sipflow.errors import NewerFormat
+from sipflow.errors import NewerFormat, StorageError
 from sipflow.storage.catalog import REMEMBERED_US, Catalog, Part, found_part
+from sipflow.storage.catalog_file import CatalogFile
 from sipflow.storage.erasure import erase_media
 from sipflow.storage.index import Totals
 from sipflow.storage.layout import CATALOG, HOUR_US, Period, find_buckets
@@ -179,3 +180,21 @@ def test_a_bucket_that_was_put_back_is_known_again(tmp_path: Path) -> None:
     assert [one.path for one in catalog.parts_with("call-0@h")] == [part.path]
     assert catalog.expired_with("call-0@h") == []
     catalog.close()
+
+
+def test_a_transaction_that_is_given_up_leaves_nothing_and_the_next_one_works(tmp_path: Path) -> None:
+    file = CatalogFile(tmp_path, readonly=False)
+    insert = "INSERT INTO parts (path, start_us, end_us, state) VALUES ('one', 0, 1, 'open')"
+
+    def give_up() -> None:
+        with file.transaction():
+            file.write(insert)
+            raise StorageError("add part", tmp_path, "no room")
+
+    with pytest.raises(StorageError, match="no room"):
+        give_up()
+    assert file.read("SELECT path FROM parts") == []
+    with file.transaction():
+        file.write(insert)
+    assert file.read("SELECT path FROM parts") == [("one",)]
+    file.close()

@@ -18,7 +18,9 @@ from sipflow._fast import block_header_decode, crc32c
 from sipflow.clock import now_us
 from sipflow.storage.block import Block, iter_blocks
 from sipflow.storage.bucket import Bucket
-from sipflow.storage.catalog import _ADDED, Catalog, call_hash
+from sipflow.storage.call_hash import call_hash
+from sipflow.storage.catalog import Catalog
+from sipflow.storage.catalog_schema import ADDED
 from sipflow.storage.contents import Contents
 from sipflow.storage.layout import CATALOG, DATA, DATABASE
 from sipflow.storage.seal import SEAL_LENGTH, read_seal, write_seal
@@ -307,7 +309,7 @@ def test_version_1_of_the_catalog_is_read_and_brought_up(root: Path) -> None:
     database = sqlite3.connect(root / CATALOG, isolation_level=None)
     database.executescript(
         "DROP TRIGGER parts_changed; DROP INDEX parts_deleted; DROP TABLE expired_filter; DROP TABLE call_prints; "
-        + "".join(f"ALTER TABLE parts DROP COLUMN {name};" for name in (*_ADDED, "crc"))
+        + "".join(f"ALTER TABLE parts DROP COLUMN {name};" for name in (*ADDED, "crc"))
         + "CREATE TABLE call_filter (shard INTEGER NOT NULL, part INTEGER NOT NULL, width INTEGER NOT NULL, "
         "prints BLOB NOT NULL, PRIMARY KEY (shard, part)) WITHOUT ROWID; PRAGMA user_version = 1"
     )

@@ -39,6 +39,8 @@ struct sf_pool {
     uint32_t *free_chunks[SF_CLASSES];
     uint32_t free_count[SF_CLASSES];
     struct queue full[SF_CLASSES];
+    /* Per chunk: this process opened or queued it, and nobody released it since. */
+    bool *ours;
     uint32_t waiters;
     uint32_t wakes;
 };
@@ -126,6 +128,10 @@ static bool make_lists(struct sf_pool *pool)
         if (pool->free_chunks[kind] == NULL || pool->full[kind].chunks == NULL) {
             return false;
         }
+    }
+    pool->ours = calloc(pool->total, sizeof *pool->ours);
+    if (pool->ours == NULL) {
+        return false;
     }
     /* Pushed from the top, so that the lowest chunk is taken first and stays warm. */
     for (uint32_t chunk = pool->total; chunk-- > 0;) {
@@ -282,6 +288,7 @@ struct sf_pool *sf_pool_free(struct sf_pool *pool)
             free(pool->free_chunks[kind]);
             free(pool->full[kind].chunks);
         }
+        free(pool->ours);
         pthread_cond_destroy(&pool->filled);
         pthread_mutex_destroy(&pool->lock);
         munmap(pool->head, pool->octets);
@@ -333,6 +340,7 @@ uint32_t sf_pool_open_chunk(struct sf_pool *pool, enum sf_chunk_class kind)
     pthread_mutex_lock(&pool->lock);
     if (pool->free_count[kind] > 0) {
         chunk = pool->free_chunks[kind][--pool->free_count[kind]];
+        pool->ours[chunk] = true;
     }
     if (kind == SF_SIP_CLASS) {
         note_sip_room(pool);
@@ -437,6 +445,7 @@ void sf_pool_release(struct sf_pool *pool, uint32_t chunk)
     atomic_store_explicit(&desc->state, SF_FREE, memory_order_release);
     pthread_mutex_lock(&pool->lock);
     pool->free_chunks[desc->kind][pool->free_count[desc->kind]++] = chunk;
+    pool->ours[chunk] = false;
     if (desc->kind == SF_SIP_CLASS) {
         note_sip_room(pool);
     }
@@ -458,9 +467,10 @@ unsigned sf_pool_recover(struct sf_pool *pool)
     if (left == NULL) {
         return 0;
     }
+    pthread_mutex_lock(&pool->lock);
     for (uint32_t chunk = 0; chunk < pool->total; chunk++) {
         struct sf_chunk_desc *desc = &pool->descs[chunk];
-        if (desc->state == SF_FREE) {
+        if (desc->state == SF_FREE || pool->ours[chunk]) {
             continue;
         }
         if ((desc->state != SF_OPEN && desc->state != SF_FULL) || !fits(desc)) {
@@ -469,8 +479,8 @@ unsigned sf_pool_recover(struct sf_pool *pool)
         left[found++] = chunk;
     }
     qsort_r(left, found, sizeof *left, by_id, pool->descs);
-    pthread_mutex_lock(&pool->lock);
     for (unsigned i = 0; i < found; i++) {
+        pool->ours[left[i]] = true;
         pool->descs[left[i]].state = SF_FULL;
         pool->head->pending += pool->descs[left[i]].fill >> 32;
         push(pool, left[i]);

@@ -6,7 +6,8 @@
  * kill -9 every packet below it is whole. A chunk's id is never used twice, so a reader that
  * sees the same id and a state other than FREE before and after copying has read one chunk.
  *
- * Owns:    the mapping; the recorder also the free lists and the queue (private memory).
+ * Owns:    the mapping; the recorder also the free lists, the queue and what is its own (private
+ *          memory).
  * Lends:   chunk memory; to the intake that opened it until sf_pool_close_chunk, then to
  *          whoever takes it from the queue until sf_pool_release.
  * Threads: open, close, take and release from any thread (one mutex, held for O(1) each);
@@ -168,8 +169,9 @@ void sf_pool_wake(struct sf_pool *pool);
 /* Gives a committed chunk back. */
 void sf_pool_release(struct sf_pool *pool, uint32_t chunk);
 /*
- * Queues every chunk that an earlier process left unfinished, oldest first; gives how many. One
- * whose description is damaged is taken for full: its records' checksums tell how far it is.
+ * Queues every chunk that an earlier process left unfinished, oldest first; gives how many. What
+ * this process opened, or queued by an earlier call, is let alone. One whose description is
+ * damaged is taken for full: its records' checksums tell how far it is.
  */
 unsigned sf_pool_recover(struct sf_pool *pool);
 /* Has everything written to the file behind the pool; 0 or the errno. */

@@ -59,6 +59,12 @@ def _lines(snapshot: RecorderSnapshot, monotonic_us: int) -> Iterator[str]:
         "Frames refused, by reason.",
         {(("reason", reason),): count for reason, count in sorted(snapshot.rejected.items())},
     )
+    yield from _family(
+        "sipflow_reader_restarts_total",
+        "counter",
+        "Readers started again, by what became of the one before.",
+        {(("reason", reason),): getattr(snapshot.reader, reason) for reason in ("died", "hung")},
+    )
     for name, text, value in (
         ("sipflow_pool_packets", "Packets in the pool, not committed yet.", counters.get("pool_packets", 0)),
         ("sipflow_unaccounted", "Packets that the account misses; 0 at rest.", account_of(snapshot).unaccounted),

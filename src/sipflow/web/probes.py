@@ -5,7 +5,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from sipflow.clock import SECOND_US, monotonic_us
+from sipflow.clock import SECOND_US, format_time, monotonic_us
 from sipflow.errors import BadQuery, SipflowError, StorageError
 from sipflow.web.account import Account, account_of
 from sipflow.web.metrics import CONTENT_TYPE, exposition
@@ -95,9 +95,19 @@ class Probes:
             snapshot.version,
             snapshot.started_us,
             snapshot.listening,
-            snapshot.notes,
+            [*snapshot.notes, *_restarts(snapshot)],
             account_of(snapshot),
         )
+
+
+def _restarts(snapshot: RecorderSnapshot) -> list[str]:
+    reader = snapshot.reader
+    if reader.died + reader.hung == 0:
+        return []
+    return [
+        f"restarts of the reader: {reader.died + reader.hung}, {reader.hung} of them because it hung; "
+        f"the last at {format_time(reader.last_us)}"
+    ]
 
 
 def _reasons(snapshot: RecorderSnapshot) -> list[str]:

@@ -46,6 +46,14 @@ class Client(msgspec.Struct, frozen=True):
     seen_us: int
 
 
+class ReaderRestarts(msgspec.Struct, frozen=True):
+    """How often the reader was started again since the recorder started, by reason, and when last."""
+
+    died: int = 0
+    hung: int = 0
+    last_us: int = 0
+
+
 class RecorderNote(msgspec.Struct, frozen=True):
     """What the recorder writes about itself into the pool, twice a second; the rest of a snapshot is counted there.
 
@@ -73,6 +81,7 @@ class RecorderNote(msgspec.Struct, frozen=True):
     disk_free: int
     disk_total: int
     notes: list[str] = []
+    reader: ReaderRestarts = ReaderRestarts()
 
 
 class RecorderSnapshot(msgspec.Struct, frozen=True):
@@ -102,6 +111,7 @@ class RecorderSnapshot(msgspec.Struct, frozen=True):
     disk_total: int = 0
     sources: list[Source] = []
     clients: list[Client] = []
+    reader: ReaderRestarts = ReaderRestarts()
 
 
 class RecorderStatus(Protocol):

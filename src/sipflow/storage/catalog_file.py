@@ -1,0 +1,156 @@
+"""The file of catalog.db: opened, brought up to date, read row by checked row, and written in transactions."""
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sipflow.errors import NewerFormat, StorageError
+from sipflow.storage.catalog_schema import COLUMNS, COLUMNS_1, COMPUTE_CRC, FORMER, FROM_VERSION_1, SCHEMA, VERSION
+from sipflow.storage.contents import UNREADABLE
+from sipflow.storage.layout import CATALOG
+from sipflow.storage.row_crc import row_crc
+
+_ROWS_A_TURN = 250
+
+
+class CatalogFile:
+    """The database of one catalog. One thread at a time; several processes may have it open.
+
+    `old` tells of a catalog of version 1, which only a reader meets; `columns` and `crc` are what to select for a part
+    and its checksum, and `filter_crc` for a row of the filter that version 1 wrote.
+    """
+
+    def __init__(self, root: Path, *, readonly: bool) -> None:
+        """Open the file, making it unless `readonly`. Raises StorageError, NewerFormat."""
+        self.path = root / CATALOG
+        self.readonly = readonly
+        mode = "ro" if readonly else "rwc"
+        try:
+            if not readonly:
+                root.mkdir(mode=0o700, parents=True, exist_ok=True)
+                os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            self._db = sqlite3.connect(
+                f"{self.path.resolve().as_uri()}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False
+            )
+        except (sqlite3.Error, OSError) as error:
+            raise StorageError("open", self.path, str(error)) from None
+        try:
+            self._prepare()
+        except UNREADABLE as error:
+            self._db.close()
+            raise StorageError("open", self.path, str(error)) from None
+        except StorageError:
+            self._db.close()
+            raise
+
+    def _prepare(self) -> None:
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version > VERSION:
+            raise NewerFormat(
+                "open", self.path,
+                f"catalog version {version} was written by a later sipflow, this one reads {VERSION}; start that "
+                "one, or let `sipflow reindex` make the catalog anew",
+            )  # fmt: skip
+        self._read_as(version if self.readonly else VERSION)
+        if self.readonly:
+            return
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.create_function("row_crc", -1, row_crc, deterministic=True)
+        if version == 1:
+            with self.transaction():
+                # Another process may have done it meanwhile.
+                if self._db.execute("PRAGMA user_version").fetchone()[0] == 1:
+                    for statement in FROM_VERSION_1:
+                        self._db.execute(statement)
+        self._db.executescript(SCHEMA)
+
+    def _read_as(self, version: int) -> None:
+        # A reader takes version 1 as it stands, which had no checksums; a writer may bring it up meanwhile.
+        self.old = version == 1
+        self.columns, self.crc = (COLUMNS_1, "NULL") if self.old else (COLUMNS, "crc")
+
+    def look_again(self) -> None:
+        """Find out whether a writer brought the catalog up to date meanwhile. Raises StorageError."""
+        if self.readonly:
+            self._read_as(self.read("PRAGMA user_version")[0][0])
+
+    def close(self) -> None:
+        """Close the database."""
+        self._db.close()
+
+    # --- writing, inside a transaction ---
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Commit what is written inside, with the checksums it needs, or nothing of it. Raises StorageError."""
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            yield
+            self._db.execute(COMPUTE_CRC)
+            self._db.execute("COMMIT")
+        except UNREADABLE as error:
+            raise StorageError("write", self.path, str(error)) from None
+        finally:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+
+    def write(self, statement: str, *values: object) -> sqlite3.Cursor:
+        """Run one statement; gives what it returns. Raises what `transaction` turns into StorageError."""
+        return self._db.execute(statement, values)
+
+    def write_many(self, statement: str, rows: Iterable[Sequence[object]]) -> None:
+        """Run one statement for each of many rows. Raises what `transaction` turns into StorageError."""
+        self._db.executemany(statement, rows)
+
+    # --- reading ---
+
+    def read(self, statement: str, *values: object) -> list[Any]:
+        """Give all rows of a question. Raises StorageError."""
+        try:
+            return self._db.execute(statement, values).fetchall()
+        except UNREADABLE as error:
+            raise StorageError("read", self.path, str(error)) from None
+
+    def of_parts(self, table: str, columns: str, parts: Sequence[int]) -> Iterator[Any]:
+        """Walk the rows of a filter that are of some parts, all of them when none is named. Raises StorageError."""
+        chosen = f"WHERE part IN ({', '.join('?' * len(parts))})" if parts else ""
+        try:
+            rows = self._db.execute(f"SELECT {columns} FROM {table} {chosen}", parts)
+            while some := rows.fetchmany(_ROWS_A_TURN):
+                yield from some
+                time.sleep(0)  # whoever waits for the interpreter's lock has it now
+        except UNREADABLE as error:
+            raise StorageError("read", self.path, str(error)) from None
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Let all that is read inside be of one moment. Raises StorageError."""
+        self.read("BEGIN")
+        try:
+            yield
+        finally:
+            self.read("ROLLBACK")
+
+    def version(self) -> int:
+        """Give a number that changes when another process commits. Raises StorageError."""
+        found: int = self.read("PRAGMA data_version")[0][0]
+        return found
+
+    def has_former(self) -> bool:
+        """Tell whether version 1 left its filter here. Raises StorageError."""
+        return bool(self.read("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?", FORMER))
+
+    def sound(self, row: Any) -> Any:
+        """Give the columns of a row without its checksum, which must hold where there is one. Raises StorageError."""
+        *columns, crc = row
+        if crc is not None and row_crc(*columns) != crc:
+            raise self.unsound()
+        return columns
+
+    def unsound(self) -> StorageError:
+        """Make the error that tells of a checksum that does not hold."""
+        return StorageError("read", self.path, "the checksum of a row does not hold")
