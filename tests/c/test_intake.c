@@ -188,10 +188,71 @@ static void pools_that_are_none(void)
     CHECK(sf_pool_attach(path) == NULL);
 }
 
+/* Whoever looks for a call finds all of it, however SIP is spread over chunks at the time. */
+static void sip_is_spread_by_how_much_comes(void)
+{
+    static uint8_t copy[SF_SIP_CHUNK];
+    static char text[8192], names[64][8];
+    struct sf_pool *pool = sf_pool_open(path, 64u << 20, NOW);
+    CHECK(pool != NULL);
+    struct sf_intake *intake = sf_intake_new(pool, 0, limits(1));
+    memset(text, 'x', sizeof text - 1);
+    unsigned sent = 0, chunks = 0, found[64] = {0};
+    for (unsigned i = 0; i < 64; i++) {
+        snprintf(names[i], sizeof names[i], "call-%u", i);
+    }
+    for (unsigned turn = 0; turn < 3; turn++) {
+        for (; sent < 640 * (turn + 1); sent++) {
+            struct sf_packet message = sip(text);
+            message.call_id = sf_slice(names[sent % 64], strlen(names[sent % 64]));
+            sf_intake_put(intake, &message, 1, NOW);
+        }
+        if (turn == 1) {
+            /* All grow old, hardly filled: fewer are opened from then on, and take in more calls.
+             */
+            usleep(10000);
+            sf_intake_sweep(intake);
+            uint32_t open = sf_pool_queued(pool);
+            for (unsigned i = 0; i < 64; i++, sent++) {
+                struct sf_packet message = sip("BYE sip:h SIP/2.0\r\n\r\n");
+                message.call_id = sf_slice(names[i], strlen(names[i]));
+                sf_intake_put(intake, &message, 1, NOW);
+            }
+            usleep(10000);
+            sf_intake_sweep(intake);
+            CHECK(sf_pool_queued(pool) == open + 1);
+        }
+    }
+    for (uint32_t chunk = 0; chunk < sf_pool_chunks(pool); chunk++) {
+        struct sf_chunk_desc *desc = sf_pool_desc(pool, chunk);
+        if (desc->state == SF_FREE || desc->kind != SF_SIP_CLASS) {
+            continue;
+        }
+        chunks++;
+        for (unsigned i = 0; i < 64; i++) {
+            uint64_t id;
+            uint32_t count;
+            struct sf_slice call_id = sf_slice(names[i], strlen(names[i]));
+            if (sf_pool_call_records(pool, chunk, call_id, copy, &id, &count) > 0) {
+                found[i] += count;
+            }
+        }
+    }
+    for (unsigned i = 0; i < 64; i++) {
+        CHECK(found[i] == sent / 64);
+    }
+    CHECK(chunks > 10);
+    sf_intake_drain(intake);
+    sf_intake_free(intake);
+    sf_pool_free(pool);
+    unlink(path);
+}
+
 int main(void)
 {
     snprintf(path, sizeof path, "/tmp/sipflow-test-pool-%d", (int)getpid());
     what_was_taken_outlives_the_process();
+    sip_is_spread_by_how_much_comes();
     a_full_pool_drops_rtp_counted_and_still_takes_sip();
     what_this_process_took_is_not_queued_twice();
     pools_that_are_none();

@@ -53,8 +53,8 @@ void sf_gist_clear(struct sf_gist *gist)
 static bool put_text(struct sf_gist *gist, struct sf_slice text, struct sf_text_at *out)
 {
     struct sf_octets *texts = &gist->texts;
-    if (texts->n + sf_text_bound(text.n) > UINT32_MAX ||
-        !sf_octets_room(texts, sf_text_bound(text.n))) {
+    size_t bound = sf_text_bound(text.n) + 1; /* never nothing: an empty text has a place too */
+    if (texts->n + bound > UINT32_MAX || !sf_octets_room(texts, bound)) {
         return false;
     }
     out->at = (uint32_t)texts->n;

@@ -11,6 +11,9 @@
 #define SPAN_US        2000000
 #define SKEW_LIMIT_US  (24 * 3600ll * 1000000)
 #define CLIENTS_A_TURN 16
+/* An arena of SIP that is full in less is one of too few; one of age that is not half full, of too
+ * many. */
+#define FULL_SOON_US 250000
 /* Packets looked at together: what they touch fits the nearest cache. */
 #define GROUP 64
 
@@ -56,6 +59,7 @@ struct sf_intake {
     struct open_chunk *open;
     uint32_t oldest, newest;
     uint32_t arenas[SF_POOL_ARENAS];
+    uint32_t spread; /* so many of them take new messages, by call; a power of two */
     uint64_t dice;
     enum sf_status refuse_rtp, refuse_sip; /* SF_OK: taken */
     unsigned held;
@@ -102,6 +106,7 @@ struct sf_intake *sf_intake_new(struct sf_pool *pool, unsigned slot, struct sf_i
     for (int i = 0; i < SF_POOL_ARENAS; i++) {
         intake->arenas[i] = SF_NO_CHUNK;
     }
+    intake->spread = 1;
     intake->mask = size - 1;
     intake->pool = pool;
     intake->ledger = &sf_pool_head(pool)->ledgers[slot % SF_POOL_RECEIVERS];
@@ -308,37 +313,80 @@ static enum sf_status put_rtp(struct sf_intake *intake, const struct sf_packet *
     return SF_OK;
 }
 
+static void mark(struct sf_intake *intake, uint32_t chunk, uint32_t spread, uint32_t rest)
+{
+    sf_pool_desc(intake->pool, chunk)->call_hash = sf_pool_arena_mark(spread, rest);
+}
+
+/*
+ * More arenas while they fill at once, fewer while they grow old. What a mark says of a chunk stays
+ * true when the spread grows; when it shrinks, those that go on take in further calls.
+ */
+static void spread_out(struct sf_intake *intake)
+{
+    if (intake->spread < SF_POOL_ARENAS) {
+        intake->spread *= 2;
+    }
+}
+
+static void draw_together(struct sf_intake *intake)
+{
+    intake->spread = intake->spread > 1 ? intake->spread / 2 : 1;
+    for (uint32_t i = 0; i < intake->spread; i++) {
+        if (intake->arenas[i] != SF_NO_CHUNK) {
+            mark(intake, intake->arenas[i], intake->spread, i);
+        }
+    }
+}
+
 /* Any arena with room, when a call gets no chunk of its own: close to full beats dropped. */
 static uint32_t shared_arena(struct sf_intake *intake, size_t need)
 {
     for (unsigned i = 0; i < SF_POOL_ARENAS; i++) {
         uint32_t chunk = intake->arenas[i];
         if (chunk != SF_NO_CHUNK && intake->open[chunk].used + need <= SF_SIP_CHUNK) {
-            sf_pool_desc(intake->pool, chunk)->call_hash = SF_POOL_ANY_CALL;
+            mark(intake, chunk, 1, 0);
             return chunk;
         }
     }
     return SF_NO_CHUNK;
 }
 
+static uint32_t open_arena(struct sf_intake *intake, uint32_t at)
+{
+    uint32_t chunk = sf_pool_open_chunk(intake->pool, SF_SIP_CLASS);
+    if (chunk != SF_NO_CHUNK) {
+        mark(intake, chunk, intake->spread, at);
+        intake->open[chunk] = (struct open_chunk){0};
+        list_append(intake, chunk);
+    }
+    intake->arenas[at] = chunk;
+    return chunk;
+}
+
 /* The chunk that takes a message of a call; SF_NO_CHUNK when nothing has room. */
 static uint32_t arena_for(struct sf_intake *intake, uint64_t call_hash, size_t need)
 {
-    uint32_t *arena = &intake->arenas[call_hash % SF_POOL_ARENAS];
-    if (*arena != SF_NO_CHUNK && intake->open[*arena].used + need > SF_SIP_CHUNK) {
-        close_chunk(intake, *arena);
-        *arena = SF_NO_CHUNK;
-    }
-    if (*arena == SF_NO_CHUNK) {
-        *arena = sf_pool_open_chunk(intake->pool, SF_SIP_CLASS);
-        if (*arena == SF_NO_CHUNK) {
-            return shared_arena(intake, need);
+    uint32_t at = call_hash % intake->spread;
+    uint32_t chunk = intake->arenas[at];
+    if (chunk != SF_NO_CHUNK && intake->open[chunk].used + need > SF_SIP_CHUNK) {
+        uint64_t opened_us = sf_pool_desc(intake->pool, chunk)->opened_us;
+        close_chunk(intake, chunk);
+        intake->arenas[at] = chunk = SF_NO_CHUNK;
+        if (monotonic_us() - opened_us < FULL_SOON_US) {
+            spread_out(intake);
+            at = call_hash % intake->spread;
+            chunk = intake->arenas[at];
         }
-        sf_pool_desc(intake->pool, *arena)->call_hash = call_hash % SF_POOL_ARENAS;
-        intake->open[*arena] = (struct open_chunk){0};
-        list_append(intake, *arena);
     }
-    return *arena;
+    if (chunk != SF_NO_CHUNK && intake->open[chunk].used + need <= SF_SIP_CHUNK) {
+        return chunk;
+    }
+    if (chunk != SF_NO_CHUNK) {
+        close_chunk(intake, chunk);
+    }
+    chunk = open_arena(intake, at);
+    return chunk != SF_NO_CHUNK ? chunk : shared_arena(intake, need);
 }
 
 static enum sf_status put_sip(struct sf_intake *intake, const struct sf_packet *packet,
@@ -685,6 +733,9 @@ static void retire(struct sf_intake *intake, uint32_t chunk)
             if (intake->arenas[i] == chunk) {
                 intake->arenas[i] = SF_NO_CHUNK;
             }
+        }
+        if (intake->open[chunk].used < SF_SIP_CHUNK / 2) {
+            draw_together(intake);
         }
     }
     close_chunk(intake, chunk);

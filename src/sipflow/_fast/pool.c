@@ -639,8 +639,7 @@ size_t sf_pool_call_records(struct sf_pool *pool, uint32_t chunk, struct sf_slic
     struct sf_chunk_desc *desc = &pool->descs[chunk];
     uint64_t hash = sf_pool_call_hash(pool, call_id);
     if (atomic_load_explicit(&desc->state, memory_order_acquire) == SF_FREE ||
-        desc->kind != SF_SIP_CLASS ||
-        (desc->call_hash != hash % SF_POOL_ARENAS && desc->call_hash != SF_POOL_ANY_CALL)) {
+        desc->kind != SF_SIP_CLASS || !sf_pool_arena_may_hold(desc->call_hash, hash)) {
         return 0;
     }
     uint64_t before = atomic_load_explicit(&desc->id, memory_order_acquire);

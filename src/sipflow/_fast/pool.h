@@ -38,11 +38,25 @@
 #define SF_POOL_NOTE_OCTETS 65536
 #define SF_STREAM_CHUNK     20480  /* 100 packets of 20 ms G.711 and their heads */
 #define SF_SIP_CHUNK        262144 /* one compressed block of SIP */
-/* SIP is spread over so many chunks by call: the messages of a call meet in one block, and who
- * looks for one call looks at so many fewer. */
-#define SF_POOL_ARENAS 16
-/* The call_hash of a SIP chunk that took in calls of others, because they got no chunk. */
-#define SF_POOL_ANY_CALL UINT64_MAX
+/*
+ * SIP is spread over so many chunks by call at most, fewer when little comes: the messages of a
+ * call meet in one block, a block gets large enough to be packed well, and who looks for one call
+ * looks at few chunks.
+ */
+#define SF_POOL_ARENAS 64 /* a power of two */
+
+/* The call_hash of a SIP chunk: it holds calls of the rest `rest` when spread over `spread`. */
+static inline uint64_t sf_pool_arena_mark(uint32_t spread, uint32_t rest)
+{
+    return (uint64_t)spread << 32 | rest;
+}
+
+/* A mark that is none leaves everything possible. */
+static inline bool sf_pool_arena_may_hold(uint64_t mark, uint64_t call_hash)
+{
+    uint64_t spread = mark >> 32;
+    return spread == 0 || call_hash % spread == (uint32_t)mark;
+}
 
 static inline size_t sf_pool_rtp_size(size_t length)
 {
@@ -81,7 +95,7 @@ struct sf_chunk_desc {
     _Atomic uint64_t fill; /* count << 32 | octets used */
     _Atomic uint32_t state;
     uint32_t kind;      /* enum sf_chunk_class */
-    uint64_t call_hash; /* sf_pool_call_hash of the call id; of SIP its rest by SF_POOL_ARENAS */
+    uint64_t call_hash; /* sf_pool_call_hash of the call id; of SIP sf_pool_arena_mark */
     uint64_t opened_us; /* monotonic; for the age limit */
     int64_t filed_us;   /* filing time of the first record: decides the bucket */
     uint64_t reserved[2];
