@@ -283,6 +283,33 @@ cdef extern from "pool.h" nogil:
                             uint32_t *count)
 
 
+cdef extern from "roster.h" nogil:
+    const uint32_t SF_ROSTER_END
+    struct sf_roster:
+        pass
+    struct sf_roster_call:
+        int64_t first_us
+        int64_t last_us
+        sf_slice call_id
+        sf_slice from_user
+        sf_slice to_user
+        uint32_t messages
+        c_bool begins
+    struct sf_roster_packets:
+        uint64_t chunk_id
+        uint32_t count
+        sf_slice octets
+    sf_roster *sf_roster_read(sf_pool *pool, c_bool heads)
+    sf_roster *sf_roster_free(sf_roster *roster)
+    uint32_t sf_roster_count(const sf_roster *roster)
+    sf_roster_call sf_roster_call_of "sf_roster_call" (const sf_roster *roster, uint32_t call)
+    uint32_t sf_roster_find(const sf_roster *roster, sf_slice call_id)
+    uint32_t sf_roster_newest(const sf_roster *roster, int64_t first_us, sf_slice call_id, uint32_t *calls,
+                              uint32_t most)
+    c_bool sf_roster_messages(sf_roster *roster, uint32_t call, uint32_t *at, sf_roster_packets *out)
+    c_bool sf_roster_media(sf_roster *roster, sf_slice call_id, uint32_t *at, sf_roster_packets *out)
+
+
 cdef extern from "facts.h" nogil:
     struct sf_chunk_facts:
         uint8_t has_ssrc

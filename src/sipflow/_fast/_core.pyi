@@ -224,6 +224,24 @@ class Pool:
     def clients(self) -> list[tuple[int, int, int]]:
         """List client ids, the packets taken of each, and when each was last seen [us]."""
 
+RosterCall = tuple[int, str, int, bool, str, str]
+LivePackets = tuple[int, int, bytes]
+
+class Roster:
+    """The live calls of a pool at one moment (roster.h); one thread at a time."""
+
+    def __init__(self, pool: Pool, heads: bool) -> None:
+        """Look at every live SIP message; without `heads` no call begins, and nobody has a name. Raises MemoryError."""
+    def __len__(self) -> int: ...
+    def newest(self, before: tuple[int, bytes] | None, most: int) -> list[RosterCall]:
+        """List calls before one, newest first: first time filed, Call-ID, last time, whether it begins, both users."""
+    def find(self, call_id: bytes) -> RosterCall | None:
+        """Give a call as `newest` does."""
+    def messages(self, call_id: bytes) -> list[LivePackets]:
+        """Copy the messages that the roster has of a call: chunk id, count, octets each."""
+    def media(self, call_id: bytes) -> list[LivePackets]:
+        """Copy the stream chunks that may hold a call's media, as `messages` does."""
+
 class Intake:
     """Puts packets into a pool (intake.h); one thread at a time."""
 

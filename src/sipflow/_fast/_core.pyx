@@ -701,6 +701,76 @@ cdef class Pool:
         ]
 
 
+cdef class Roster:
+    """Owns one sf_roster; see _core.pyi."""
+
+    cdef sf_roster *roster
+    cdef Pool pool
+
+    def __cinit__(self, Pool pool not None, bint heads):
+        cdef sf_pool *mapped = pool.pool
+        self.pool = pool
+        with nogil:
+            self.roster = sf_roster_read(mapped, heads)
+        if self.roster is NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        self.roster = sf_roster_free(self.roster)
+
+    def __len__(self):
+        return sf_roster_count(self.roster)
+
+    cdef tuple called(self, uint32_t number):
+        cdef sf_roster_call call = sf_roster_call_of(self.roster, number)
+        return (call.first_us, text_of(call.call_id), call.last_us, bool(call.begins), text_of(call.from_user),
+                text_of(call.to_user))
+
+    def newest(self, before, uint32_t most):
+        cdef array.array numbers = array.array("I", bytes(4 * most))
+        cdef uint32_t *at = <uint32_t *>numbers.data.as_uints
+        cdef sf_slice call_id = sf_slice_of(NULL, 0)
+        cdef int64_t first_us = 0
+        cdef bytes name
+        cdef uint32_t n, i
+        if before is not None:
+            first_us, name = before
+            call_id = sf_slice_of(PyBytes_AS_STRING(name), len(name))
+        with nogil:
+            n = sf_roster_newest(self.roster, first_us, call_id, at, most)
+        return [self.called(at[i]) for i in range(n)]
+
+    def find(self, bytes call_id):
+        cdef uint32_t number = sf_roster_find(self.roster, slice_of(call_id))
+        return None if number == SF_ROSTER_END else self.called(number)
+
+    def messages(self, bytes call_id):
+        cdef uint32_t number = sf_roster_find(self.roster, slice_of(call_id)), at = 0
+        cdef sf_roster_packets packets
+        cdef c_bool more
+        found = []
+        while number != SF_ROSTER_END:
+            with nogil:
+                more = sf_roster_messages(self.roster, number, &at, &packets)
+            if not more:
+                break
+            found.append((packets.chunk_id, packets.count, octets_of(packets.octets)))
+        return found
+
+    def media(self, bytes call_id):
+        cdef sf_slice wanted = slice_of(call_id)
+        cdef uint32_t at = 0
+        cdef sf_roster_packets packets
+        cdef c_bool more
+        found = []
+        while True:
+            with nogil:
+                more = sf_roster_media(self.roster, wanted, &at, &packets)
+            if not more:
+                return found
+            found.append((packets.chunk_id, packets.count, octets_of(packets.octets)))
+
+
 cdef class Intake:
     """Owns one sf_intake; see _core.pyi."""
 

@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeVar
 from sipflow.errors import StorageError
 from sipflow.query import expiry
 from sipflow.query.answer import CallSummary, Fault
-from sipflow.query.live import ALWAYS, LivePool, list_live, media_of
+from sipflow.query.live import ALWAYS, LiveCalls, LivePool, list_live, media_of
 from sipflow.query.parts import GONE, Listed, OpenPart
 from sipflow.query.shelf import PartShelf, Reading
 from sipflow.query.soundness import Soundness
@@ -24,7 +24,6 @@ class Places(NamedTuple):
     """Where answers come from: what all questions to one history share."""
 
     root: Path
-    live: LivePool
     shelf: PartShelf
     soundness: Soundness
     whereabouts: Whereabouts
@@ -33,9 +32,9 @@ class Places(NamedTuple):
 class Asking:
     """The places of a history, asked for one answer; `faults` name what could not be read. One thread."""
 
-    def __init__(self, places: Places, reading: Reading) -> None:
-        """Borrow the parts of a reading for as long as the question lasts."""
-        self.live = places.live
+    def __init__(self, places: Places, reading: Reading, live: LivePool | LiveCalls) -> None:
+        """Borrow the parts of a reading for as long as the question lasts; `live` tells of live media."""
+        self.live = live
         self._places = places
         self._reading = reading
         self.faults: list[Fault] = []

@@ -1,7 +1,7 @@
 """The history of a data root: sealed buckets, open ones and the live pool, seen as one."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -9,8 +9,8 @@ from sipflow.errors import CallUnknown, StorageError
 from sipflow.query import expiry
 from sipflow.query.answer import CallPage, CallSummary, Criteria, Flow, MediaParts
 from sipflow.query.asking import Asking, Places, summary
-from sipflow.query.listing import Listing
-from sipflow.query.live import ALWAYS, LivePool
+from sipflow.query.listing import Listing, asks_heads
+from sipflow.query.live import ALWAYS, LiveCalls, LivePool
 from sipflow.query.parts import OpenPart
 from sipflow.query.shelf import PartShelf
 from sipflow.query.soundness import Soundness
@@ -49,10 +49,10 @@ class History:
         self._whereabouts.close()
 
     @contextmanager
-    def _asking(self) -> Iterator[Asking]:
-        places = Places(self._root, self._live, self._shelf, self._soundness, self._whereabouts)
+    def _asking(self, live: LiveCalls | None = None) -> Iterator[Asking]:
+        places = Places(self._root, self._shelf, self._soundness, self._whereabouts)
         with self._shelf.reading() as reading:
-            yield Asking(places, reading)
+            yield Asking(places, reading, live or self._live)
 
     def flow(self, call_id: str, window: Window = ALWAYS) -> Flow:
         """Give the SIP messages of a call, by capture time; none when it is unknown. Raises StorageError."""
@@ -116,9 +116,9 @@ class History:
 
     def calls(self, criteria: Criteria) -> CallPage:
         """List calls, newest first; a call is listed once, where it began. Raises BadQuery, StorageError."""
-        spoken = self._live.spoken()
-        with self._asking() as asking:
-            listing = Listing(asking, criteria, spoken)
+        # Closed, because a listing is in a cycle: its roster would stay until the garbage collector finds it.
+        with closing(self._live.calls(heads=asks_heads(criteria))) as live, self._asking(live) as asking:
+            listing = Listing(asking, criteria, live)
             page = listing.page()
         unreadable = {fault.where for fault in page.faults}
         if not page.calls and listing.parts and unreadable >= {part.path for part in listing.parts}:

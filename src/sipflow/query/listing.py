@@ -10,11 +10,10 @@ from sipflow.errors import BadQuery, StorageError
 from sipflow.query.answer import CallPage, CallSummary, Criteria, Fault
 from sipflow.query.asking import Asking, line_of, summary
 from sipflow.query.descent import Began, Descent, Place
-from sipflow.query.live import ALWAYS, Spoken
+from sipflow.query.live import ALWAYS, Called, LiveCalls
 from sipflow.query.parts import NAMED_AT_ONCE, OpenPart, Row
 from sipflow.query.window import Window
 from sipflow.storage.catalog import Part
-from sipflow.wire.packet import Message
 
 _ROWS_MAX = 1000
 
@@ -22,17 +21,17 @@ _ROWS_MAX = 1000
 class Listing:
     """One page of calls in the making."""
 
-    def __init__(self, asking: Asking, criteria: Criteria, spoken: Spoken) -> None:
-        """List what fits the criteria; `spoken` is what was live before the parts are asked. Raises BadQuery."""
+    def __init__(self, asking: Asking, criteria: Criteria, live: LiveCalls) -> None:
+        """List what fits the criteria; `live` is what was live before the parts are asked. Raises BadQuery."""
         self._asking = asking
         self._criteria = criteria
         self._before = read_cursor(criteria.after)
-        self._spoken = spoken
+        self._live = live
         self._listed: dict[str, tuple[Part, Row]] = {}
         self._done: set[str] = set()
         self._every = asking.parts() if criteria.call_id is None else asking.parts_with(criteria.call_id)
         self.parts = [part for part in self._every if _may_list(part, criteria.window, self._before)]
-        places = [Place(None, _Live(self, spoken, criteria, self._before).page)]
+        places = [Place(None, _Live(self, live, criteria, self._before).page)]
         places += [Place(part.t1_us, _Rows(self, part, criteria, self._before).page) for part in self.parts]
         self._descent = Descent(places)
 
@@ -53,7 +52,7 @@ class Listing:
                 continue
             one = held.get(call_id)
             if one is None:
-                one = self._summed(call_id, self._spoken.messages(call_id))
+                one = self._summed(call_id)
             if one is None:
                 continue
             began = Began(one.first_us, call_id)
@@ -70,7 +69,8 @@ class Listing:
                 chosen.append(one)
         return chosen
 
-    def _summed(self, call_id: str, live_messages: list[tuple[int, Message]]) -> CallSummary | None:
+    def _summed(self, call_id: str) -> CallSummary | None:
+        live_messages = self._live.messages(call_id)
         at, row = self._listed.get(call_id, (None, None))
         if at is not None and row is not None and at.sealed and not live_messages:
             alone = self._alone(call_id, at, row)
@@ -86,7 +86,7 @@ class Listing:
 
     def _alone(self, call_id: str, at: Part, row: Row) -> CallSummary | None:
         """Sum up a call from the one row of a sealed part; None when more is known of it, or may be, elsewhere."""
-        if row.rtp_packets is None or row.rtp_streams is None or self._asking.live.chunks(call_id, ALWAYS):
+        if row.rtp_packets is None or row.rtp_streams is None or self._live.chunks(call_id, ALWAYS):
             return None
         for part in self._asking.parts_with(call_id):
             if part.path != at.path:
@@ -148,21 +148,36 @@ class Listing:
 class _Live:
     """The live calls as a place that lists calls."""
 
-    def __init__(self, listing: Listing, spoken: Spoken, criteria: Criteria, before: Began | None) -> None:
+    def __init__(self, listing: Listing, live: LiveCalls, criteria: Criteria, before: Began | None) -> None:
         self._listing = listing
-        self._left = sorted(
-            Began(span.first_us, one) for one, span in spoken.spans.items() if _fits(one, spoken, criteria, before)
-        )
+        self._live = live
+        self._criteria = criteria
+        self._before = before
+        # Everything from here on, or earlier; in a window a call may be listed though it goes on behind the cursor.
+        end_us, start_us = criteria.window.end_us, criteria.window.start_us
+        bounds = [] if end_us is None else [Began(end_us + 1, "")]
+        bounds += [] if before is None or start_us is not None else [before]
+        self._after = min(bounds, default=None)
+        self._ended = False
 
     def page(self, _after: Began | None) -> list[Began]:
         """Give the next calls that began here."""
-        while self._left:
-            some = self._left[-NAMED_AT_ONCE:]
-            del self._left[-NAMED_AT_ONCE:]
-            own = self._listing.settle(some[::-1], self._listing.parts_before(None))
+        while not self._ended:
+            some = [Began(*one[:2]) for one in self._next() if _fits(one, self._criteria, self._before)]
+            own = self._listing.settle(some, self._listing.parts_before(None)) if some else []
             if own:
                 return own
         return []
+
+    def _next(self) -> list[Called]:
+        if self._criteria.call_id is not None:
+            self._ended = True
+            found = self._live.find(self._criteria.call_id)
+            return [] if found is None else [found]
+        some = self._live.newest(self._after, NAMED_AT_ONCE)
+        self._ended = len(some) < NAMED_AT_ONCE
+        self._after = Began(*some[-1][:2]) if some else self._after
+        return some
 
 
 class _Rows:
@@ -220,26 +235,22 @@ def _may_list(part: Part, window: Window, before: Began | None) -> bool:
     )
 
 
-def _fits(call_id: str, spoken: Spoken, criteria: Criteria, before: Began | None) -> bool:
-    """Tell whether a live call may be listed; a digest is made only for a question that needs it."""
-    window, span = criteria.window, spoken.spans[call_id]
-    if criteria.call_id not in (None, call_id):
+def asks_heads(criteria: Criteria) -> bool:
+    """Tell whether `_fits` needs to know what the heads of live messages say."""
+    return criteria.user is not None or (criteria.after is not None and criteria.window.start_us is not None)
+
+
+def _fits(call: Called, criteria: Criteria, before: Began | None) -> bool:
+    """Tell whether a live call may be listed."""
+    window = criteria.window
+    if window.start_us is not None and call.last_us < window.start_us:
         return False
-    if window.start_us is not None and span.last_us < window.start_us:
-        return False
-    if window.end_us is not None and span.first_us > window.end_us:
+    if window.end_us is not None and call.first_us > window.end_us:
         return False
     # In a window nothing but this, its later part, lists a call that began outside.
-    if (
-        before is not None
-        and (span.first_us, call_id) >= before
-        and (window.start_us is None or spoken.digest(call_id).begins)
-    ):
+    if before is not None and call[:2] >= before and (window.start_us is None or call.begins):
         return False
-    if criteria.user is None:
-        return True
-    digest = spoken.digest(call_id)
-    return _matches(criteria.user, digest.from_user, digest.to_user)
+    return criteria.user is None or _matches(criteria.user, call.from_user, call.to_user)
 
 
 def _matches(pattern: str, *texts: str) -> bool:

@@ -5,57 +5,72 @@ import threading
 from pathlib import Path
 from typing import NamedTuple
 
-from sipflow._fast import Pool, arena_messages
+from sipflow._fast import Pool, Roster
 from sipflow.errors import StorageError
+from sipflow.query.descent import Began
 from sipflow.query.parts import Listed, bounds
 from sipflow.query.window import Window
 from sipflow.storage.block import live_chunk
 from sipflow.storage.layout import POOL_DIRECTORY
-from sipflow.storage.record import MessageFields, live_messages, message_of
+from sipflow.storage.record import live_messages
 from sipflow.storage.store import pool_path
 from sipflow.wire.dialog import CallDigest, digest_of
 from sipflow.wire.packet import Chunk, Message
 from sipflow.wire.sip import parse_head
 
 ALWAYS = Window()
+_FIRST, _LAST_US = Began(bounds(ALWAYS)[0], ""), bounds(ALWAYS)[1]
 
 
-class Span(NamedTuple):
-    """When the SIP of a call was filed, first and last; microseconds."""
+class Called(NamedTuple):
+    """A live call: when its SIP was filed, first and last [us], and what its heads say if they were read."""
 
     first_us: int
+    call_id: str
     last_us: int
+    begins: bool
+    from_user: str
+    to_user: str
 
 
-class Spoken:
-    """What was said in the live calls at one moment; messages are read when they are asked for, one by one call."""
+class LiveCalls:
+    """The live calls at one moment; their packets are read when they are asked for. One thread at a time.
 
-    def __init__(self) -> None:
-        """Begin with nothing; `LivePool.spoken` fills it."""
-        self._said: dict[str, list[tuple[int, MessageFields]]] = {}
-        self.spans: dict[str, Span] = {}
+    What was committed since that moment is not given: it is in a bucket, so ask the parts afterwards.
+    """
 
-    def add(self, chunk: int, said: list[MessageFields]) -> None:
-        """Take in the messages of one chunk."""
-        for fields in said:
-            call_id, time_us, arrival_us = fields[:3]
-            filed_us = arrival_us if fields[10] else time_us
-            known = self.spans.get(call_id)
-            if known is None:
-                self._said[call_id] = [(chunk, fields)]
-                self.spans[call_id] = Span(filed_us, filed_us)
-            else:
-                self._said[call_id].append((chunk, fields))
-                if not known.first_us <= filed_us <= known.last_us:
-                    self.spans[call_id] = Span(min(known.first_us, filed_us), max(known.last_us, filed_us))
+    def __init__(self, roster: Roster | None) -> None:
+        """Use `LivePool.calls`; without a roster there are none."""
+        self._roster = roster
+
+    def close(self) -> None:
+        """Give back the memory; there are no calls then."""
+        self._roster = None
+
+    def newest(self, before: Began | None, most: int) -> list[Called]:
+        """List calls that began before the given one, or the newest of all, newest first."""
+        if self._roster is None:
+            return []
+        # Whoever asks may name any number, and beyond the times there are is before or behind them all.
+        if before is None or before.first_us > _LAST_US:
+            return [Called(*one) for one in self._roster.newest(None, most)]
+        first_us, call_id = max(before, _FIRST)
+        return [Called(*one) for one in self._roster.newest((first_us, _octets(call_id)), most)]
+
+    def find(self, call_id: str) -> Called | None:
+        """Give a call; None when it has no SIP here."""
+        found = None if self._roster is None else self._roster.find(_octets(call_id))
+        return None if found is None else Called(*found)
 
     def messages(self, call_id: str) -> list[tuple[int, Message]]:
         """Give the messages of a call, each with the id of its chunk."""
-        return [(chunk, message_of(fields)) for chunk, fields in self._said.get(call_id, ())]
+        copies = [] if self._roster is None else self._roster.messages(_octets(call_id))
+        return [(chunk, message) for chunk, count, octets in copies for message in live_messages(octets, count)]
 
-    def digest(self, call_id: str) -> CallDigest:
-        """Sum up what was said in a live call."""
-        return list_live([message for _, message in self.messages(call_id)])[call_id]
+    def chunks(self, call_id: str, window: Window) -> list[tuple[int, Chunk]]:
+        """Give the media of a call, each chunk with its id."""
+        copies = [] if self._roster is None else self._roster.media(_octets(call_id))
+        return _chunks_of(call_id, window, copies)
 
 
 class LivePool:
@@ -111,7 +126,7 @@ class LivePool:
         low, high = bounds(window)
         found = []
         # A Call-ID that was not well-formed cannot be told from its octets: then all are looked at.
-        wanted = b"" if call_id is None or "\ufffd" in call_id else call_id.encode("utf-8", "surrogatepass")
+        wanted = b"" if call_id is None or "\ufffd" in call_id else _octets(call_id)
         for _, chunk_id, count, octets in self._copies(wanted, sip=True, streams=False):
             found += [
                 (chunk_id, message)
@@ -120,26 +135,32 @@ class LivePool:
             ]
         return found
 
-    def spoken(self) -> Spoken:
-        """Give the SIP of all live calls."""
-        spoken = Spoken()
-        for _, chunk_id, count, octets in self._copies(b"", sip=True, streams=False):
-            spoken.add(chunk_id, arena_messages(octets, count))
-        return spoken
+    def calls(self, *, heads: bool) -> LiveCalls:
+        """Look at the SIP of all live calls, for who closes them; `heads` has users and beginnings read too."""
+        pool = self.pool()
+        return LiveCalls(None if pool is None else Roster(pool, heads=heads))
 
     def chunks(self, call_id: str, window: Window) -> list[tuple[int, Chunk]]:
         """Give the live media of a call, each chunk with its id."""
-        low, high = bounds(window)
-        found = []
-        for _, chunk_id, count, octets in self._copies(
-            call_id.encode("utf-8", "surrogatepass"), sip=False, streams=True
-        ):
-            chunk = live_chunk(octets, count)
-            if chunk.key.call_id == call_id:
-                times = chunk.rows["time_us"]
-                if times.min() <= high and times.max() >= low:
-                    found.append((chunk_id, chunk))
-        return found
+        copies = [copy[1:] for copy in self._copies(_octets(call_id), sip=False, streams=True)]
+        return _chunks_of(call_id, window, copies)
+
+
+def _octets(call_id: str) -> bytes:
+    return call_id.encode("utf-8", "surrogatepass")
+
+
+def _chunks_of(call_id: str, window: Window, copies: list[tuple[int, int, bytes]]) -> list[tuple[int, Chunk]]:
+    """Read copies of stream chunks; some may be another call's."""
+    low, high = bounds(window)
+    found = []
+    for chunk_id, count, octets in copies:
+        chunk = live_chunk(octets, count)
+        if chunk.key.call_id == call_id:
+            times = chunk.rows["time_us"]
+            if times.min() <= high and times.max() >= low:
+                found.append((chunk_id, chunk))
+    return found
 
 
 def list_live(messages: list[Message]) -> dict[str, CallDigest]:
