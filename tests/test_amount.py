@@ -1,7 +1,7 @@
 """Ages and sizes are read as people write them, and nothing else is."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sipflow.amount import Room, age_text, parse_age, parse_room, parse_size, size_text
@@ -53,5 +53,7 @@ def test_an_age_is_read_as_it_is_written(count: int, unit: str) -> None:
 
 
 @given(st.integers(0, 10**17))
+@example(999_500)
+@example(999_499)
 def test_a_size_is_written_to_three_digits(octets: int) -> None:
     assert abs(parse_size(size_text(octets)) - octets) <= octets / 199

@@ -81,7 +81,8 @@ def age_text(age_us: int) -> str:
 def size_text(octets: int) -> str:
     """Write a size for people: three digits and the unit of thousands, e.g. 20GB."""
     for unit in ("PB", "TB", "GB", "MB", "KB"):
-        if octets >= SIZES[unit]:
+        # What would be rounded to a thousand of the lesser unit is one of this.
+        if octets * 10_000 >= SIZES[unit] * 9_995:
             return (
                 f"{octets / SIZES[unit]:.3g}{unit}" if octets < 1000 * SIZES[unit] else f"{octets // SIZES[unit]}{unit}"
             )

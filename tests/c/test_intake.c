@@ -193,7 +193,7 @@ static void sip_is_spread_by_how_much_comes(void)
 {
     static uint8_t copy[SF_SIP_CHUNK];
     static char text[8192], names[64][8];
-    struct sf_pool *pool = sf_pool_open(path, 64u << 20, NOW);
+    struct sf_pool *pool = sf_pool_open(path, 192u << 20, NOW);
     CHECK(pool != NULL);
     struct sf_intake *intake = sf_intake_new(pool, 0, limits(1));
     memset(text, 'x', sizeof text - 1);
@@ -207,7 +207,7 @@ static void sip_is_spread_by_how_much_comes(void)
             message.call_id = sf_slice(names[sent % 64], strlen(names[sent % 64]));
             sf_intake_put(intake, &message, 1, NOW);
         }
-        if (turn == 1) {
+        if (turn == 0) {
             /* All grow old, hardly filled: fewer are opened from then on, and take in more calls.
              */
             usleep(10000);

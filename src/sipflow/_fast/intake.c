@@ -333,8 +333,11 @@ static void draw_together(struct sf_intake *intake)
 {
     intake->spread = intake->spread > 1 ? intake->spread / 2 : 1;
     for (uint32_t i = 0; i < intake->spread; i++) {
-        if (intake->arenas[i] != SF_NO_CHUNK) {
-            mark(intake, intake->arenas[i], intake->spread, i);
+        uint32_t chunk = intake->arenas[i];
+        /* Never narrowed: one that was opened when there were fewer holds calls of all of them. */
+        if (chunk != SF_NO_CHUNK &&
+            sf_pool_desc(intake->pool, chunk)->call_hash >> 32 > intake->spread) {
+            mark(intake, chunk, intake->spread, i);
         }
     }
 }
