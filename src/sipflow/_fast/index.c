@@ -10,12 +10,14 @@
 
 #include "callbook.h"
 #include "hash.h"
+#include "keeper.h"
 #include "text.h"
 
-#define CACHE_KIB "32768"
+#define CACHE_KIB "65536"
 #define BUSY_MS   5000
-/* Pages of write-ahead log before it is folded in: often is dear, seldom makes a large file. */
-#define CHECKPOINT "16384"
+/* So many pages of write-ahead log are left to the keeper; from then on the writer waits for the
+ * disk. */
+#define PAGES_MOST 131072
 /* sip_msgs.id: the number of the call, and in the low bits that of the message in its call. */
 #define CALL_SHIFT 32
 
@@ -74,7 +76,9 @@ struct sf_index {
     int64_t last_call;
     uint64_t sip_rows, media_rows;
     struct sf_callbook book;
-    uint8_t *scratch; /* a text made well-formed */
+    struct sf_keeper *keeper; /* NULL: none */
+    int pages;                /* in the write-ahead log */
+    uint8_t *scratch;         /* a text made well-formed */
     size_t scratch_room;
     bool failed; /* out of memory or an SQLite error, in the commit at hand */
     int failure; /* an errno, when SQLite is not to blame */
@@ -540,6 +544,18 @@ static bool number(struct sf_index *index, const char *sql, uint64_t *out)
 
 #define STATE_OF(name) "SELECT coalesce(max(value), 0) FROM state WHERE name = '" name "'"
 
+/* Folds the write-ahead log when nobody else does. Its errors are those of a disk that the next
+ * commit meets too. */
+static int log_grew(void *argument, sqlite3 *db, const char *name, int pages)
+{
+    struct sf_index *index = argument;
+    index->pages = pages;
+    if (pages >= (index->keeper == NULL ? SF_KEEPER_PAGES : PAGES_MOST)) {
+        sqlite3_wal_checkpoint_v2(db, name, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    }
+    return SQLITE_OK;
+}
+
 static bool read_state(struct sf_index *index)
 {
     uint64_t last = 0;
@@ -568,7 +584,6 @@ struct sf_index *sf_index_open(const char *path, int fd, enum sf_index_durabilit
         sqlite3_busy_timeout(index->db, BUSY_MS);
         good = run(index, "PRAGMA journal_mode = WAL; PRAGMA temp_store = MEMORY;"
                           "PRAGMA cache_size = -" CACHE_KIB ";"
-                          "PRAGMA wal_autocheckpoint = " CHECKPOINT ";"
                           "PRAGMA journal_size_limit = 67108864") &&
                run(index, durability == SF_INDEX_DISK ? "PRAGMA synchronous = FULL"
                                                       : "PRAGMA synchronous = NORMAL");
@@ -583,12 +598,17 @@ struct sf_index *sf_index_open(const char *path, int fd, enum sf_index_durabilit
         tell(index, index->failure, error);
         return sf_index_free(index);
     }
+    sqlite3_wal_hook(index->db, log_grew, index);
+    if (fd >= 0) {
+        index->keeper = sf_keeper_start(path, fd, index->end);
+    }
     return index;
 }
 
 struct sf_index *sf_index_free(struct sf_index *index)
 {
     if (index != NULL) {
+        index->keeper = sf_keeper_stop(index->keeper);
         sf_callbook_free(&index->book);
         for (int i = 0; i < STATEMENTS; i++) {
             sqlite3_finalize(index->statements[i]);
@@ -668,18 +688,24 @@ bool sf_index_append(struct sf_index *index, const struct sf_portion *const *por
     index->failed = false;
     index->failure = 0;
     sf_callbook_turn(&index->book);
-    if (write_data(index, portions, count) && run(index, "BEGIN IMMEDIATE") &&
-        write_rows(index, portions, count, replay_from, &end) && run(index, "COMMIT")) {
+    bool good = write_data(index, portions, count);
+    sf_keeper_begin(index->keeper);
+    good = good && run(index, "BEGIN IMMEDIATE") &&
+           write_rows(index, portions, count, replay_from, &end) && run(index, "COMMIT");
+    if (!good) {
+        tell(index, index->failure, error);
+        if (!sqlite3_get_autocommit(index->db)) {
+            sqlite3_exec(index->db, "ROLLBACK", NULL, NULL, NULL);
+        }
+    }
+    sf_keeper_end(index->keeper, index->pages, good ? end : index->end);
+    if (good) {
         index->replay_from = replay_from;
         index->blocks += blocks_of(portions, count);
         index->rtp_octets += rtp_octets_of(portions, count);
         index->end = end;
         sf_callbook_trim(&index->book);
         return true;
-    }
-    tell(index, index->failure, error);
-    if (!sqlite3_get_autocommit(index->db)) {
-        sqlite3_exec(index->db, "ROLLBACK", NULL, NULL, NULL);
     }
     /* Ids given out inside the failed transaction would be handed to other calls by the next. */
     sf_callbook_forget_all(&index->book);
@@ -692,6 +718,7 @@ bool sf_index_append(struct sf_index *index, const struct sf_portion *const *por
 bool sf_index_run(struct sf_index *index, const char *sql, struct sf_index_error *error)
 {
     index->failure = 0;
+    index->keeper = sf_keeper_stop(index->keeper);
     bool good = run(index, sql);
     if (!good) {
         tell(index, 0, error);

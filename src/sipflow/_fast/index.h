@@ -2,7 +2,8 @@
  * The index of one open bucket, sipflow.db (docs/FORMAT.md), as it is written: portions of blocks
  * go into data.raw and their rows into SQLite, as one.
  *
- * Owns:    the database connection; what it remembers of recent calls, streams and paths.
+ * Owns:    the database connection; what it remembers of recent calls, streams and paths; its
+ *          keeper (keeper.h).
  * Lends:   nothing.
  * Threads: one at a time. No other copy of SQLite in the process may have the same file open:
  *          POSIX locks belong to the process.
@@ -43,7 +44,7 @@ struct sf_index *sf_index_free(struct sf_index *index);
 bool sf_index_append(struct sf_index *index, const struct sf_portion *const *portions, size_t count,
                      uint64_t replay_from, struct sf_index_error *error);
 
-/* Runs statements that give no rows. */
+/* Runs statements that give no rows, with the file to itself: what it is sealed with. */
 bool sf_index_run(struct sf_index *index, const char *sql, struct sf_index_error *error);
 
 /* Where in data.raw the last block that the index knows ends. */

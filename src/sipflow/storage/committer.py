@@ -25,7 +25,7 @@ GRACE_US = 60 * SECOND_US
 # the packets meanwhile, and they can be asked for.
 _BATCH_OCTETS = 40 << 20
 _GATHER_SECONDS = 0.25
-_QUEUED = 8
+_QUEUED = 16
 # What may wait outside the pool for buckets that fail, while others go on.
 _WAITING_OCTETS = 32 << 20
 _PUT_SECONDS = 0.5
@@ -131,6 +131,7 @@ class Committer:
         # Turns of committing: the one at work, the last whose chunks are all released, and the last whose release is on
         # the disk (durability = "disk").
         self._turn = 0
+        self._gathering_until = 0.0
         self.released = 0
         self.durable = 0
         self._stop_retrying = threading.Event()
@@ -228,17 +229,19 @@ class Committer:
         if first is None:
             return [], True
         batch, octets = [first], first.held
-        until = time.monotonic() + _GATHER_SECONDS
-        while octets < _BATCH_OCTETS:
+        done = False
+        while octets < _BATCH_OCTETS and not done:
             try:
-                more = self._queue.get(timeout=max(0.0, until - time.monotonic()))
+                more = self._queue.get(timeout=max(0.0, self._gathering_until - time.monotonic()))
             except queue.Empty:
                 break
-            if more is None:
-                return batch, True
-            batch.append(more)
-            octets += more.held
-        return batch, False
+            done = more is None
+            if more is not None:
+                batch.append(more)
+                octets += more.held
+        # From here: a commit that took long is followed by the next at once.
+        self._gathering_until = time.monotonic() + _GATHER_SECONDS
+        return batch, done
 
     def _add(self, batch: list[Encoded]) -> None:
         for encoded in batch:
