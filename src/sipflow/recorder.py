@@ -93,7 +93,7 @@ class Recorder:
         with ExitStack() as undo:
             self._lock = RootLock(settings.root)
             undo.callback(self._lock.close)
-            mend_root(settings.root)
+            mend_root(settings.root, filters=False)
             sockets = [sock for address in settings.udp for sock in bind_udp(address, settings.receivers)]
             for sock in sockets:
                 undo.callback(sock.close)

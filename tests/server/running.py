@@ -1,6 +1,8 @@
 """A real sipflow-server on loopback, for tests."""
 
+import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -76,7 +78,13 @@ class RunningServer:
 
 
 def free_port(kind: socket.SocketKind) -> int:
-    with socket.socket(socket.AF_INET, kind) as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+    """Choose a port that nobody has, below those that the kernel gives to whoever connects.
+
+    One of these could be gone, to a question of any test on the machine, before a server under load has bound it.
+    """
+    chance = random.SystemRandom()
+    while True:
+        port = chance.randrange(10_000, 32_768)
+        with socket.socket(socket.AF_INET, kind) as sock, contextlib.suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            return port

@@ -87,6 +87,7 @@ class Rotation:
     def __init__(self, recorded: Path, root: Path) -> None:
         self._recorded = recorded
         self._root = root
+        root.mkdir(mode=0o700)
         Catalog(root).close()
         self._catalog = sqlite3.connect(root / CATALOG, isolation_level=None)
         self._catalog.execute("ATTACH ? AS recorded", [str(recorded / CATALOG)])

@@ -55,6 +55,7 @@ def test_version_1_is_read_as_it_stands_and_brought_up_to_date_by_a_writer(tmp_p
         writer = Catalog(tmp_path)
         assert writer.parts() == [expected]
         writer.close()
+    (tmp_path / "new").mkdir()
     Catalog(tmp_path / "new").close()
     old, new = sqlite3.connect(tmp_path / CATALOG), sqlite3.connect(tmp_path / "new" / CATALOG)
     for question in ("PRAGMA table_info(parts)", "SELECT name FROM sqlite_schema ORDER BY 1", "PRAGMA user_version"):
@@ -198,3 +199,9 @@ def test_a_transaction_that_is_given_up_leaves_nothing_and_the_next_one_works(tm
         file.write(insert)
     assert file.read("SELECT path FROM parts") == [("one",)]
     file.close()
+
+
+def test_a_root_that_is_gone_is_never_made_again(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="No such file"):
+        Catalog(tmp_path / "gone")
+    assert not (tmp_path / "gone").exists()

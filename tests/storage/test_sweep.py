@@ -5,7 +5,8 @@ import shutil
 import sqlite3
 import subprocess
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -301,6 +302,27 @@ def test_the_thread_applies_it_and_says_what_it_cannot(root: Path, monkeypatch: 
     assert sweeper.faults() == sweeper.notes() == []
     sweeper.stop()
     assert [part.rtp_octets for part in parts(root)] == [0] * HOURS
+
+
+def test_what_failed_as_a_whole_is_no_fault_for_longer_than_it_lasts(root: Path) -> None:
+    good = (root / CATALOG).read_bytes()
+    (root / CATALOG).write_bytes(b"garbage" * 5000)
+    sweeper = Sweeper(root, Retention(min_free=NO_GUARD), ClockWatch(lambda: at(HOURS), lambda: 0))
+    sweeper.start()
+    try:
+        soon(lambda: sweeper.faults() != [])
+        (root / CATALOG).write_bytes(good)
+        soon(lambda: sweeper.faults() == [])
+    finally:
+        sweeper.stop()
+
+
+def soon(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+    """Wait for a condition, half as long as between two passes at most."""
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.02)
 
 
 def test_after_a_leap_the_thread_deletes_nothing_for_its_age(root: Path) -> None:

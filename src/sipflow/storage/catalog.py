@@ -42,7 +42,7 @@ class Catalog:
     """
 
     def __init__(self, root: Path, *, readonly: bool = False) -> None:
-        """Open the catalog, making it unless `readonly`. Raises StorageError, NewerFormat."""
+        """Open the catalog, making it unless `readonly`, but never its root. Raises StorageError, NewerFormat."""
         self.root = root
         self._cached: _Known | None = None
         self._file = CatalogFile(root, readonly=readonly)
@@ -269,16 +269,31 @@ class Catalog:
         """Give a number that changes when another process commits."""
         return self._file.version()
 
+    def damage(self) -> str:
+        """Tell in a sentence what is wrong with its pages and its parts; empty when nothing is.
+
+        Of the filters only the pages are looked at: `audit` reads them row by row, which takes ten times as long.
+        """
+        try:
+            broken: str = self._file.read("PRAGMA integrity_check(1)")[0][0]
+            if broken == "ok":
+                self._parts("true")
+        except StorageError as error:
+            return error.hint
+        except UNREADABLE as error:
+            return str(error)
+        return "" if broken == "ok" else broken.replace("\n", " ")
+
     def audit(self, audited: set[int] | None = None) -> str:
         """Tell in a sentence what is wrong inside the catalog, having read all of it; empty when nothing is.
 
         The filters of parts in `audited`, by id, are left out: they never change. Those found right are added to it.
         """
         skipped = audited or set()
+        wrong = self.damage()
+        if wrong:
+            return wrong
         try:
-            broken: str = self._file.read("PRAGMA integrity_check(1)")[0][0]
-            if broken != "ok":
-                return broken.replace("\n", " ")
             with self._file.snapshot():
                 due = [part for part in self._parts("state = 'sealed' ORDER BY id") if part.id not in skipped]
                 # One by one they are looked for in the whole table: so few only.
@@ -313,6 +328,12 @@ class Catalog:
             return msgspec.convert([self._file.sound(row) for row in rows], list[Part])
         except msgspec.ValidationError as error:
             raise StorageError("read", self.root / CATALOG, f"a row of it makes no sense: {error}") from None
+
+    def forget_filters(self) -> None:
+        """Leave all sealed parts unlisted, with no filter of their calls; what has expired stays where it is sound."""
+        with self._file.transaction():
+            self._prints.drop_all()
+            self._file.write("UPDATE parts SET state = 'unlisted' WHERE state = 'sealed'")
 
     def reconcile(self) -> list[Path]:
         """Add buckets found on disk that the catalog does not know, or knows as deleted; gives their relative paths.

@@ -25,13 +25,12 @@ class CatalogFile:
     """
 
     def __init__(self, root: Path, *, readonly: bool) -> None:
-        """Open the file, making it unless `readonly`. Raises StorageError, NewerFormat."""
+        """Open the file, making it unless `readonly`, but never its root. Raises StorageError, NewerFormat."""
         self.path = root / CATALOG
         self.readonly = readonly
         mode = "ro" if readonly else "rwc"
         try:
             if not readonly:
-                root.mkdir(mode=0o700, parents=True, exist_ok=True)
                 os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             self._db = sqlite3.connect(
                 f"{self.path.resolve().as_uri()}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False

@@ -108,8 +108,12 @@ class Committer:
         """Take charge of the buckets under `root`; `owner` is 0 for the recorder, a process id for an import.
 
         A bucket is sealed `grace_us` or a minute after its period and its last packet, whichever is longer. With
-        `sync` commits are on the disk when they are done.
+        `sync` commits are on the disk when they are done. Raises StorageError.
         """
+        try:
+            root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError("open", root, error.strerror or str(error)) from None
         self._catalog = Catalog(root)
         self._root = root
         self._pool = pool

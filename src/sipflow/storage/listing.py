@@ -18,14 +18,14 @@ _CALLS_A_TURN = 1_000
 _PAUSE_SECONDS = 0.02
 
 
-def renew_catalog(root: Path, *, newer: bool = False) -> tuple[str, Path | None]:
+def renew_catalog(root: Path, *, newer: bool = False, filters: bool = True) -> tuple[str, Path | None]:
     """Make the catalog anew when it is missing, damaged or not that of this tree; nobody else may write the root.
 
     Gives what was wrong, empty for nothing, and where the old one is now. Sealed buckets are left unlisted:
-    `list_calls` completes them. Raises StorageError; NewerFormat for a catalog of a later version, unless `newer`
-    renews it too.
+    `list_calls` completes them. Without `filters` those of calls are not read: `renew_filters` does that. Raises
+    StorageError; NewerFormat for a catalog of a later version, unless `newer` renews it too.
     """
-    wrong = catalog_damage(root, newer=newer)
+    wrong = catalog_damage(root, newer=newer, filters=filters)
     if not wrong:
         return "", None
     aside = move_aside(root / CATALOG) if (root / CATALOG).exists() else None
@@ -37,10 +37,11 @@ def renew_catalog(root: Path, *, newer: bool = False) -> tuple[str, Path | None]
     return wrong, aside
 
 
-def catalog_damage(root: Path, *, newer: bool = False) -> str:
+def catalog_damage(root: Path, *, newer: bool = False, filters: bool = True) -> str:
     """Tell in a sentence why the catalog of a root cannot be gone on with; empty when it can, or when there is no data.
 
-    Raises NewerFormat for one of a later version, unless `newer` counts that as damage too.
+    Raises NewerFormat for one of a later version, unless `newer` counts that as damage too. `filters` has those of the
+    calls read row by row.
     """
     try:
         octets = (root / CATALOG).stat().st_size
@@ -59,9 +60,20 @@ def catalog_damage(root: Path, *, newer: bool = False) -> str:
     except StorageError as error:
         return error.hint
     try:
-        return catalog.audit()
+        return catalog.audit() if filters else catalog.damage()
     finally:
         catalog.close()
+
+
+def renew_filters(catalog: Catalog) -> str:
+    """Drop the filters of calls when one is damaged, so that `list_calls` makes them anew; gives what was wrong.
+
+    Others may read and write the catalog meanwhile. Raises StorageError.
+    """
+    wrong = catalog.audit()
+    if wrong:
+        catalog.forget_filters()
+    return wrong
 
 
 def list_calls(

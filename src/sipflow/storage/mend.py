@@ -13,7 +13,7 @@ from sipflow.storage.aside import aside_name
 from sipflow.storage.catalog import Catalog, Part
 from sipflow.storage.contents import UNREADABLE, Contents
 from sipflow.storage.layout import CATALOG, DATA, DATABASE, POOL_DIRECTORY
-from sipflow.storage.listing import catalog_damage, list_calls, renew_catalog, unlisted
+from sipflow.storage.listing import catalog_damage, list_calls, renew_catalog, renew_filters, unlisted
 from sipflow.storage.reindex import reindex_bucket
 from sipflow.storage.sealed import is_sealed
 from sipflow.storage.store import RootLock, pool_path
@@ -24,14 +24,14 @@ LOG = logging.getLogger("sipflow.storage")
 _POOL_HEAD = struct.Struct("<QI")
 
 
-def mend_root(root: Path) -> None:
+def mend_root(root: Path, *, filters: bool = True) -> None:
     """Renew a damaged catalog, and the index of an open bucket that cannot be gone on with; the root must be locked.
 
-    A damaged pool is moved aside too. What is sealed is left alone. Raises StorageError, NewerFormat for what a later
-    version wrote.
+    A damaged pool is moved aside too. Without `filters` those of the catalog are left to a `Completion`, for they take
+    long to read. What is sealed is left alone. Raises StorageError, NewerFormat for what a later version wrote.
     """
     _mend_pool(root)
-    wrong, aside = renew_catalog(root)
+    wrong, aside = renew_catalog(root, filters=filters)
     if wrong:
         LOG.error(
             "the catalog was damaged (%s): it is made anew from the buckets%s",
@@ -165,7 +165,7 @@ def broken_index(directory: Path) -> str:
 
 
 class Completion:
-    """Completes the catalog beside a running recorder, where `mend_root` left sealed buckets unlisted."""
+    """Completes the catalog beside a running recorder: filters that are damaged, sealed buckets left unlisted."""
 
     def __init__(self, root: Path) -> None:
         """Make the thread; it ends by itself."""
@@ -184,6 +184,9 @@ class Completion:
         try:
             catalog = Catalog(self._root)
             try:
+                wrong = renew_filters(catalog)
+                if wrong:
+                    LOG.error("the filter of the catalog was damaged (%s): it is made anew from the buckets", wrong)
                 parts = unlisted(catalog)
                 for part, why in list_calls(catalog, parts, beside=True):
                     LOG.error("%s cannot be listed, `sipflow reindex` may mend it: %s", part.path, why)

@@ -38,6 +38,13 @@ class Prints:
         if self._file.has_former():
             self._file.write(f"DELETE FROM {FORMER} WHERE part = ?", part)
 
+    def drop_all(self) -> None:
+        """Forget the calls of all parts; of those that have expired only the rows whose checksum does not hold."""
+        self._file.write("DELETE FROM call_prints")
+        if self._file.has_former():
+            self._file.write(f"DELETE FROM {FORMER}")
+        self._file.write("DELETE FROM expired_filter WHERE crc <> row_crc(shard, part, width, prints)")
+
     def _drop(self, table: str, part: int) -> None:
         # Shard by shard: the table is ordered by them, and a part has rows in each.
         self._file.write_many(

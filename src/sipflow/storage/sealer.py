@@ -25,8 +25,9 @@ class Sealer:
     """Seals parts one after the other; one that cannot be sealed is tried again."""
 
     def __init__(self, root: Path) -> None:
-        """Make a sealer for the parts of `root`."""
+        """Make a sealer for the parts of `root`. Raises StorageError."""
         self._root = root
+        self._catalog = Catalog(root)
         self._queue: queue.Queue[tuple[Part, Bucket | None] | None] = queue.Queue()
         self._pending: set[int] = set()
         self._failed: dict[int, tuple[Part, int, float]] = {}
@@ -57,36 +58,35 @@ class Sealer:
 
     def _run(self) -> None:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
-        catalog = Catalog(self._root)
         while True:
             try:
                 item = self._queue.get(timeout=self._seconds_to_next())
             except queue.Empty:
-                self._try_again(catalog)
+                self._try_again()
                 continue
             if item is None:
                 break
             part, bucket = item
-            if not self._seal(catalog, part, bucket):
+            if not self._seal(part, bucket):
                 self._failed[part.id] = (part, 1, time.monotonic() + _AGAIN_SECONDS[0])
-        catalog.close()
+        self._catalog.close()
 
     def _seconds_to_next(self) -> float | None:
         if not self._failed:
             return None
         return max(0.0, min(due for _, _, due in self._failed.values()) - time.monotonic())
 
-    def _try_again(self, catalog: Catalog) -> None:
+    def _try_again(self) -> None:
         now = time.monotonic()
         for part, tries, due in list(self._failed.values()):
             if due <= now:
-                if self._seal(catalog, part, None):
+                if self._seal(part, None):
                     del self._failed[part.id]
                 else:
                     again = _AGAIN_SECONDS[min(tries, len(_AGAIN_SECONDS) - 1)]
                     self._failed[part.id] = (part, tries + 1, time.monotonic() + again)
 
-    def _seal(self, catalog: Catalog, part: Part, bucket: Bucket | None) -> bool:
+    def _seal(self, part: Part, bucket: Bucket | None) -> bool:
         directory = self._root / part.path
         try:
             if not directory.is_dir():
@@ -99,7 +99,7 @@ class Sealer:
                 opened = Bucket(directory)
             rtp_octets = opened.rtp_octets
             totals = opened.seal()
-            catalog.sealed(part, totals, opened.call_ids(), rtp_octets)
+            self._catalog.sealed(part, totals, opened.call_ids(), rtp_octets)
         except StorageError as error:
             self.fault = str(error)
             LOG.error("could not seal %s: %s", part.path or ".", error)

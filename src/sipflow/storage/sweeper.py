@@ -17,6 +17,8 @@ LOG = logging.getLogger("sipflow.retention")
 
 # A minute of the highest rates fits into what the guard keeps free by default.
 _EVERY_SECONDS = 60.0
+# What failed as a whole, as over a root that was gone for a moment, must not stay a fault for so long.
+_AGAIN_SECONDS = 5.0
 _NICE = 15
 # Rests between pieces of work, so that neither the disk nor the interpreter is ours for long.
 _REST_SECONDS = 0.002
@@ -32,6 +34,7 @@ class Sweeper:
         self._stop = threading.Event()
         self._sweep = Sweep(root, limits, pace=self._rest)
         self._faults: list[str] = []
+        self._failing = ""
         self._notes: list[str] = []
         self._thread = NamedThread(target=self._run, name="retention", daemon=True)
 
@@ -67,18 +70,21 @@ class Sweeper:
         try:
             decided, self._faults = self._sweep.run(self._watch.held, self._stop.is_set)
             self._notes = decided.shortfalls
+            self._failing = ""
         except RootBusy:
             return  # the command does what we would
         except StorageError as error:
             self._faults = [str(error)]
-            LOG.error("retention: %s", error)
+            if str(error) != self._failing:
+                LOG.error("retention: %s", error)
+            self._failing = str(error)
 
     def _run(self) -> None:
         # Linux gives every thread a priority of its own; that of its reads and writes follows it.
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
         while not self._stop.is_set():
             self.once()
-            self._stop.wait(_EVERY_SECONDS)
+            self._stop.wait(_AGAIN_SECONDS if self._failing else _EVERY_SECONDS)
 
     def _rest(self) -> None:
         time.sleep(_REST_SECONDS)
