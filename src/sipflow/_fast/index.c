@@ -42,7 +42,8 @@ enum statement {
     "reason, sip_messages, rtp_packets, rtp_streams"
 
 static const char *const texts[STATEMENTS] = {
-    [FIND_CALL] = "SELECT " CALL_COLUMNS ", id FROM call_meta WHERE call_id = ?",
+    [FIND_CALL] = "SELECT " CALL_COLUMNS ", id FROM eras CROSS JOIN call_meta "
+                  "ON id >> 16 = n AND call_id = ?",
     [FIND_STREAMS] = "SELECT id, leg, src, dst, ssrc FROM streams WHERE call = ?",
     [ADD_CALL] = "INSERT INTO call_meta (" CALL_COLUMNS ", id) VALUES "
                  "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -584,7 +585,7 @@ struct sf_index *sf_index_open(const char *path, int fd, enum sf_index_durabilit
         sqlite3_busy_timeout(index->db, BUSY_MS);
         good = run(index, "PRAGMA journal_mode = WAL; PRAGMA temp_store = MEMORY;"
                           "PRAGMA cache_size = -" CACHE_KIB ";"
-                          "PRAGMA journal_size_limit = 67108864") &&
+                          "PRAGMA journal_size_limit = 536870912") &&
                run(index, durability == SF_INDEX_DISK ? "PRAGMA synchronous = FULL"
                                                       : "PRAGMA synchronous = NORMAL");
     }

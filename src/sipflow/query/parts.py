@@ -29,38 +29,46 @@ _NEWEST_ROW = cast(type[tuple[Any, ...]], tuple.__class_getitem__((int | None, i
 T = TypeVar("T")
 # What the pool may still hold of a call when its chunk is committed lies within this of the call's latest packet.
 _LATEST_US = 600 * SECOND_US
-# By version of the index, how messages are found by their call: 2 keeps those of a call together.
+# By version of the index, how a call is found: 2 keeps Call-IDs in eras, so that a growing index is written in one place.
+_NUMBER = {
+    1: "SELECT id FROM call_meta WHERE call_id = ?",
+    2: "SELECT c.id FROM eras CROSS JOIN call_meta c ON c.id >> 16 = n AND c.call_id = ?",
+}
+# How messages are found by their call: 2 keeps those of a call together.
 _OF_CALL = {1: "s.call = c.id", 2: "s.id >= (c.id << 32) AND s.id < ((c.id + 1) << 32)"}
 _MESSAGES = {
     version: f"SELECT s.block, s.position, s.t0_us FROM call_meta c JOIN sip_msgs s ON {of_call} "
-    "WHERE c.call_id = ? AND s.t0_us BETWEEN ? AND ? ORDER BY s.t0_us, s.id"
+    "WHERE c.id = ? AND s.t0_us BETWEEN ? AND ? ORDER BY s.t0_us, s.id"
     for version, of_call in _OF_CALL.items()
 }
 _COUNTS = {
-    version: f"SELECT sip_messages, (SELECT count(*) FROM sip_msgs s WHERE {of_call}) FROM call_meta c "
-    "WHERE call_id = ?"
+    version: f"SELECT sip_messages, (SELECT count(*) FROM sip_msgs s WHERE {of_call}) FROM call_meta c WHERE c.id = ?"
     for version, of_call in _OF_CALL.items()
 }
 # By version of the index: 1 repeated the stream in every row of its chunks.
 _CHUNKS = {
     1: "SELECT m.block, m.packets FROM call_meta c JOIN media_msgs m ON m.call = c.id "
-    "WHERE c.call_id = ? AND m.t0_us <= ? AND m.t1_us >= ? ORDER BY m.t0_us, m.id",
+    "WHERE c.id = ? AND m.t0_us <= ? AND m.t1_us >= ? ORDER BY m.t0_us, m.id",
     2: "SELECT m.block, m.packets FROM call_meta c JOIN streams s ON s.call = c.id "
     "JOIN media_msgs m ON m.stream = s.id "
-    "WHERE c.call_id = ? AND m.t0_us <= ? AND m.t0_us + m.span_us >= ? ORDER BY m.t0_us, m.id",
+    "WHERE c.id = ? AND m.t0_us <= ? AND m.t0_us + m.span_us >= ? ORDER BY m.t0_us, m.id",
 }
 _LATEST_BLOCKS = {
-    1: "SELECT s.block FROM call_meta c JOIN sip_msgs s ON s.call = c.id WHERE c.call_id = ?1 "
-    "UNION SELECT m.block FROM call_meta c JOIN media_msgs m ON m.call = c.id WHERE c.call_id = ?1",
+    1: "SELECT s.block FROM call_meta c JOIN sip_msgs s ON s.call = c.id WHERE c.id = ?1 "
+    "UNION SELECT m.block FROM call_meta c JOIN media_msgs m ON m.call = c.id WHERE c.id = ?1",
     2: f"SELECT s.block FROM call_meta c JOIN sip_msgs s ON {_OF_CALL[2]} "
-    f"WHERE c.call_id = ?1 AND s.t0_us >= c.last_us - {_LATEST_US} "
+    f"WHERE c.id = ?1 AND s.t0_us >= c.last_us - {_LATEST_US} "
     "UNION SELECT m.block FROM call_meta c JOIN streams s ON s.call = c.id JOIN media_msgs m ON m.stream = s.id "
-    f"WHERE c.call_id = ?1 AND m.t0_us >= c.last_us - {_LATEST_US}",
+    f"WHERE c.id = ?1 AND m.t0_us >= c.last_us - {_LATEST_US}",
 }
 GONE = -1  # the leg of a stream of which nothing but its having been is known
 # Always so many marks, so that the statement is prepared once; those left over are NULL.
 NAMED_AT_ONCE = 256
-_BEGAN = f"SELECT first_us, call_id FROM call_meta WHERE call_id IN ({', '.join('?' * NAMED_AT_ONCE)})"
+_MARKS = ", ".join("?" * NAMED_AT_ONCE)
+_BEGAN = {
+    1: f"SELECT first_us, call_id FROM call_meta WHERE call_id IN ({_MARKS})",
+    2: f"SELECT first_us, call_id FROM eras CROSS JOIN call_meta ON id >> 16 = n AND call_id IN ({_MARKS})",
+}
 _CACHE_KIB = 512  # many parts are open at once, and the kernel keeps their pages too
 _FOREVER = (-(1 << 63), (1 << 63) - 1)
 
@@ -182,6 +190,10 @@ class OpenPart:
         """Tell in a sentence what its seal shows to be wrong with a part; empty for nothing. Reads all of its index."""
         return broken_seal(self._data_path.parent)
 
+    def _number(self, call_id: str) -> int | None:
+        """Find the number of a call, which no call has that is not here."""
+        return next((number for (number,) in self._rows(tuple[int], _NUMBER[self._version], [call_id])), None)
+
     def messages(self, call_id: str, window: Window, damage: list[str]) -> tuple[list[Message], set[int]]:
         """Read the SIP messages of a call; also tells which pool chunks they came from.
 
@@ -191,7 +203,7 @@ class OpenPart:
         rows = self._rows(
             _SipRow,
             _MESSAGES[self._version],
-            [call_id, *bounds(window)],
+            [self._number(call_id), *bounds(window)],
         )
         found: list[Message] = []
         blocks: dict[int, Block | None] = {}
@@ -220,7 +232,7 @@ class OpenPart:
         for counted, listed in self._rows(
             _Counts,
             _COUNTS[self._version],
-            [call_id],
+            [self._number(call_id)],
         ):
             if counted != listed:
                 damage.append(f"the index lists {listed} of the {counted} messages of this call")
@@ -238,7 +250,7 @@ class OpenPart:
         rows = self._rows(
             _MediaRow,
             _CHUNKS[self._version],
-            [call_id, high, low],
+            [self._number(call_id), high, low],
         )
         found = []
         chunks = set()
@@ -261,7 +273,7 @@ class OpenPart:
     def chunk_ids(self, call_id: str) -> set[int]:
         """Tell which pool chunks the latest packets of a call came from."""
         found = set()
-        for (offset,) in self._rows(tuple[int], _LATEST_BLOCKS[self._version], [call_id]):
+        for (offset,) in self._rows(tuple[int], _LATEST_BLOCKS[self._version], [self._number(call_id)]):
             try:
                 found.add(header_at(self._data, offset, self._data_path).chunk)
             except (DamagedBlock, NewerFormat):
@@ -270,15 +282,15 @@ class OpenPart:
 
     def began(self, call_ids: Sequence[str]) -> list[Began]:
         """Tell which of the calls are in this part, and since when; at most NAMED_AT_ONCE at a time."""
-        return self._rows(Began, _BEGAN, [*call_ids, *[None] * (NAMED_AT_ONCE - len(call_ids))])
+        return self._rows(Began, _BEGAN[self._version], [*call_ids, *[None] * (NAMED_AT_ONCE - len(call_ids))])
 
     def knows(self, call_id: str) -> bool:
         """Tell whether anything of a call is in this part."""
-        return bool(self._rows(tuple[int], "SELECT 1 FROM call_meta WHERE call_id = ?", [call_id]))
+        return self._number(call_id) is not None
 
     def call(self, call_id: str) -> Listed | None:
         """Give what this part knows of a call."""
-        return next(iter(self._list("WHERE call_id = ?", [call_id])), None)
+        return next(iter(self._list("WHERE id = ?", [self._number(call_id)])), None)
 
     def newest(self, criteria: Criteria, before: Began | None, limit: int) -> list[Row]:
         """List calls, newest first, that began before the given one and fit the window and the parties."""
@@ -304,8 +316,8 @@ class OpenPart:
             clauses.append("last_us >= ?")
             values.append(low)
         if criteria.call_id is not None:
-            clauses.append("call_id = ?")
-            values.append(criteria.call_id)
+            clauses.append("id = ?")
+            values.append(self._number(criteria.call_id))
         if criteria.user is not None:
             clauses.append("(from_user GLOB ? OR to_user GLOB ?)")
             values += [glob(criteria.user)] * 2

@@ -43,7 +43,7 @@ FROM old.call_meta o WHERE o.call_id = call_meta.call_id
 _CARRY_SILENT = """
 INSERT INTO call_meta (call_id, first_us, last_us, rtp_packets, rtp_streams)
 SELECT call_id, first_us, last_us, coalesce(rtp_packets, 0), coalesce(rtp_streams, 0) FROM old.call_meta o
-WHERE sip_messages = 0 AND NOT EXISTS (SELECT 1 FROM call_meta c WHERE c.call_id = o.call_id)
+WHERE sip_messages = 0 AND call_id NOT IN (SELECT call_id FROM call_meta)
 """
 # Version 2 names streams apart from their chunks.
 _CARRY_STREAMS = """

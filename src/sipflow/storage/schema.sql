@@ -8,7 +8,7 @@ CREATE TABLE state (
 
 CREATE TABLE call_meta (
     id           INTEGER PRIMARY KEY,
-    call_id      TEXT NOT NULL UNIQUE,
+    call_id      TEXT NOT NULL, -- each once
     first_us     INTEGER NOT NULL,
     last_us      INTEGER NOT NULL,
     invite_us    INTEGER,
@@ -32,6 +32,15 @@ CREATE TABLE call_meta (
     rtp_packets  INTEGER NOT NULL DEFAULT 0,
     rtp_streams  INTEGER NOT NULL DEFAULT 0
 );
+-- By 65,536 calls at a time: a new one is entered beside those of its time, and not anywhere in a large index, which
+-- would write a page for each. Whoever looks for a Call-ID looks into each era.
+CREATE INDEX call_meta_call ON call_meta (id >> 16, call_id);
+CREATE VIEW eras AS
+WITH RECURSIVE era (n) AS (
+    -- A damaged number must not make it endless.
+    SELECT min(coalesce(max(id), 0), 2147483647) >> 16 FROM call_meta UNION ALL SELECT n - 1 FROM era WHERE n > 0
+)
+SELECT n FROM era;
 CREATE INDEX call_meta_first ON call_meta (first_us);
 
 CREATE TABLE paths ( -- a pair may stand here more than once
