@@ -29,7 +29,8 @@ _NEWEST_ROW = cast(type[tuple[Any, ...]], tuple.__class_getitem__((int | None, i
 T = TypeVar("T")
 # What the pool may still hold of a call when its chunk is committed lies within this of the call's latest packet.
 _LATEST_US = 600 * SECOND_US
-# By version of the index, how a call is found: 2 keeps Call-IDs in eras, so that a growing index is written in one place.
+# By version of the index, how a call is found: 2 keeps Call-IDs in eras, so that a growing index is written in one
+# place.
 _NUMBER = {
     1: "SELECT id FROM call_meta WHERE call_id = ?",
     2: "SELECT c.id FROM eras CROSS JOIN call_meta c ON c.id >> 16 = n AND c.call_id = ?",
