@@ -10,7 +10,7 @@
 
 /* Less is not worth a request to the disk. */
 #define DATA_LEAST (4u << 20)
-#define BUSY_MS    1000
+#define BUSY_MS    250
 /* So often the log is followed while it grows; then the writer waits for the rest of it. */
 #define ROUNDS 4
 #define REST   512
