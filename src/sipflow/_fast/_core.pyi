@@ -185,6 +185,9 @@ class Pool:
     @staticmethod
     def attach(path: str) -> Pool:
         """Map an existing pool read-only; raises OSError."""
+    def occupied(self) -> list[int]:
+        """List the chunks that hold something, whatever their state."""
+
     def recover(self) -> int:
         """Queue every chunk an earlier process left; gives how many."""
     def take(self, most: int, timeout_ms: int) -> list[int]:

@@ -550,6 +550,10 @@ cdef class Pool:
         self.readonly = True
         return self
 
+    def occupied(self):
+        cdef uint32_t chunk
+        return [chunk for chunk in range(sf_pool_chunks(self.pool)) if sf_pool_desc(self.pool, chunk).state != SF_FREE]
+
     def recover(self):
         return sf_pool_recover(self.pool)
 

@@ -66,6 +66,11 @@ class Bucket:
         return self._index.end
 
     @property
+    def replay_from(self) -> int:
+        """Tell where the blocks begin whose chunks might come again after a crash [octets]."""
+        return self._index.replay_from
+
+    @property
     def rtp_octets(self) -> int:
         """Tell how much of data.raw its stream blocks take [octets]."""
         return self._index.rtp_octets

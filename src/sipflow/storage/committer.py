@@ -4,7 +4,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from sipflow._fast import Pool, Portion
@@ -63,12 +63,17 @@ class _Open:
         self.bucket = bucket
         self.written_us = 0
         self.failures = 0
+        self._earlier = bucket.replay_from
         self._begun: list[tuple[int, int]] = []
 
-    def append(self, portions: list[Portion], commit: int, durable: int) -> None:
-        """Append as commit number `commit`; the chunks of commits up to `durable` will not come again."""
+    def append(self, portions: list[Portion], commit: int, durable: int, *, replaying: bool) -> None:
+        """Append as commit number `commit`; the chunks of commits up to `durable` will not come again.
+
+        While `replaying`, those that the process before committed last may.
+        """
         self._begun = [one for one in self._begun if one[0] > durable]
         start = self._begun[0][1] if self._begun else self.bucket.octets
+        start = min(start, self._earlier) if replaying else start
         before = self.bucket.octets
         self.bucket.append(portions, start)
         self._begun.append((commit, before))
@@ -136,6 +141,9 @@ class Committer:
         # the disk (durability = "disk").
         self._turn = 0
         self._gathering_until = 0.0
+        # Chunks that an earlier process left and that are not released yet, and the turn that released the last.
+        self._replaying: set[int] = set()
+        self._replayed = 0
         self.released = 0
         self.durable = 0
         self._stop_retrying = threading.Event()
@@ -147,6 +155,10 @@ class Committer:
             if part.state == "sealing":
                 self._sealer.put(part, None)
         self._thread.start()
+
+    def expect(self, chunks: Iterable[int]) -> None:
+        """Name the chunks that an earlier process left in the pool, before any of them is handed over."""
+        self._replaying = set(chunks)
 
     def put(self, encoded: Encoded) -> bool:
         """Hand over encoded chunks; waits while too many lie there, which lets the pool fill and drop by its rules.
@@ -281,7 +293,9 @@ class Committer:
         opened = self._opened(period)
         rows = opened.bucket.sip_rows, opened.bucket.media_rows
         try:
-            opened.append(portions, self._turn, min(self.durable, self.released) if self._sync else self.released)
+            settled = min(self.durable, self.released) if self._sync else self.released
+            replaying = bool(self._replaying) or settled < self._replayed
+            opened.append(portions, self._turn, settled, replaying=replaying)
         except UnfitBucket:
             self._doubt(period)
             raise
@@ -318,6 +332,9 @@ class Committer:
             done.damaged_packets += encoded.damaged_packets
             done.known_packets += encoded.known_packets
             self._pool.release(encoded.chunks)
+            if self._replaying:
+                self._replaying.difference_update(encoded.chunks)
+                self._replayed = self._turn
             done.last_us = self._clock()
         self._unfinished = [one for one in self._unfinished if one.left]
         # A chunk that waits for one bucket and is committed in another may come again there after a crash.

@@ -236,6 +236,7 @@ class Store:
         self.replayed = self.pool.pending()
         if found:
             self._known = self._committer.known_chunks()
+            self._committer.expect(self.pool.occupied())
         if self._sync_seconds is not None:
             self._syncer.start()
         self._committer.start()
