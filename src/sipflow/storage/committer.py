@@ -150,6 +150,8 @@ class Committer:
 
     def start(self) -> None:
         """Start the threads."""
+        # What is replayed comes at once: the first commit takes it together.
+        self._gathering_until = time.monotonic() + _GATHER_SECONDS
         self._sealer.start()
         for part in self._catalog.open_parts():
             if part.state == "sealing":
