@@ -8,8 +8,10 @@
 #define CALLS_MAX  32768
 #define OCTETS_MAX (32u << 20)
 #define PATHS      16384 /* a power of two */
-/* Bits of the filter: of a million calls, one unknown in twenty is looked for in vain. */
-#define FILTER_BITS (1u << 23)
+/* Of a filter of so many bits, ten million calls leave one unknown in twenty to be looked for in
+ * vain. */
+#define FILTER_BITS   (1u << 26)
+#define FILTER_PROBES 3
 
 bool sf_callbook_init(struct sf_callbook *book, bool empty)
 {
@@ -57,15 +59,16 @@ static void charge(struct sf_callbook *book, struct sf_known_call *call, size_t 
     book->octets += octets;
 }
 
-static uint32_t filter_bit(uint64_t hash, unsigned which)
+static uint32_t filter_bit(uint64_t hash, unsigned probe)
 {
-    return (uint32_t)(hash >> (which == 0 ? 16 : 40)) % FILTER_BITS;
+    uint64_t step = hash * 0x9e3779b97f4a7c15u >> 32 | 1;
+    return (uint32_t)((hash >> 16) + probe * step) % FILTER_BITS;
 }
 
 bool sf_callbook_may_know(const struct sf_callbook *book, uint64_t hash)
 {
-    for (unsigned which = 0; book->filtered && which < 2; which++) {
-        uint32_t bit = filter_bit(hash, which);
+    for (unsigned probe = 0; book->filtered && probe < FILTER_PROBES; probe++) {
+        uint32_t bit = filter_bit(hash, probe);
         if (!(book->filter[bit / 64] >> bit % 64 & 1)) {
             return false;
         }
@@ -103,8 +106,8 @@ struct sf_known_call *sf_callbook_add(struct sf_callbook *book, struct sf_slice 
     call->next = book->calls[hash % SF_CALLBOOK_TABLE];
     book->calls[hash % SF_CALLBOOK_TABLE] = call;
     book->call_count++;
-    for (unsigned which = 0; which < 2; which++) {
-        uint32_t bit = filter_bit(hash, which);
+    for (unsigned probe = 0; probe < FILTER_PROBES; probe++) {
+        uint32_t bit = filter_bit(hash, probe);
         book->filter[bit / 64] |= 1ull << bit % 64;
     }
     link_newest(book, call);

@@ -38,7 +38,8 @@ struct sf_digest {
     uint32_t status; /* 0: none */
     bool begins;     /* the request that opens the dialog was among the messages */
     uint64_t sip_messages;
-    int64_t party_us;
+    int64_t
+        party_us; /* of that request; of one read back from the index, of the call's first packet */
     struct sf_slice party[SF_PARTY_TEXTS]; /* of its earliest request; empty method: none */
     struct sf_slice reason;
 };

@@ -21,7 +21,8 @@
 #define AUDIO_WINDOW 15
 #define AUDIO_HASH   10
 #define AUDIO_MATCH  7
-/* Of SIP level 1 packs tighter than 2 and 3 and is faster (bench/message.py). */
+/* Of busy SIP in blocks of this size level 1 packs as tight as 2 and 3, and is faster
+ * (bench/message.py). */
 #define SIP_LEVEL 1
 /* Below so many messages a second there is time for a better look. */
 #define SIP_CALM_LEVEL 6

@@ -129,7 +129,10 @@ struct sf_keeper *sf_keeper_start(const char *path, int fd, uint64_t written)
                                 NULL) == SQLITE_OK;
     if (good) {
         sqlite3_busy_timeout(keeper->db, BUSY_MS);
-        good = start_thread(keeper);
+        /* Until something was read, a connection does not know that there is a log to fold. */
+        good = sqlite3_exec(keeper->db, "SELECT 1 FROM sqlite_schema LIMIT 1", NULL, NULL, NULL) ==
+                   SQLITE_OK &&
+               start_thread(keeper);
     }
     return good ? keeper : free_keeper(keeper);
 }
