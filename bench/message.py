@@ -1,9 +1,11 @@
 """What a SIP message takes on disk: of real captures, and of dialogs of the load generator."""
 
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import zstandard
 from bench.calls import Frame, frame_of, patterns, put
 from bench.disk import measure as on_disk
 from bench.figures import Column, Findings, Line, Row, Scale, written
@@ -12,11 +14,14 @@ from sipflow._fast import Intake, Pool
 from sipflow.clock import SECOND_US, now_us
 from sipflow.errors import SipflowError
 from sipflow.ingest.capture_file import CaptureFile
-from sipflow.storage.layout import Subdirs
+from sipflow.storage.block import Block, iter_blocks
+from sipflow.storage.layout import DATA, Subdirs
 from sipflow.storage.store import MIB, Store
 from sipflow.wire.packet import Kind
 
 _POOL_MB = 128
+# Of zstd, tried on the blocks as they are stored: what encoder.c chooses from.
+_LEVELS = (1, 2, 3, 6)
 
 COLUMNS = [
     Column("what", "what"),
@@ -25,6 +30,14 @@ COLUMNS = [
     Column("captured", "captured B/msg", ".0f"),
     Column("stored", "stored B/msg", ".1f"),
     Column("index", "index B/msg", ".1f"),
+    *(
+        column
+        for level in _LEVELS
+        for column in (
+            Column(f"level_{level}", f"level {level} B/msg", ".1f"),
+            Column(f"level_{level}_us", "us/msg", ".2f"),
+        )
+    ),
 ]
 
 
@@ -80,6 +93,7 @@ def _stored(name: str, frames: Iterator[Frame], directory: Path | None) -> Row:
         intake.drain()
         store.stop()
         found = on_disk(root)
+        levels = _levels(root, max(1, found.sip_messages))
     messages = max(1, found.sip_messages)
     return {
         "what": name,
@@ -89,4 +103,17 @@ def _stored(name: str, frames: Iterator[Frame], directory: Path | None) -> Row:
         "stored": found.data_octets / messages,
         "index": found.index_octets / messages,
         "whole": found.octets / messages,
+        **levels,
     }
+
+
+def _levels(root: Path, messages: int) -> Row:
+    contents = [block.content for block in iter_blocks(root / DATA) if isinstance(block, Block)]
+    row: Row = {}
+    for level in _LEVELS:
+        compressor = zstandard.ZstdCompressor(level)
+        start = time.process_time()
+        octets = sum(len(compressor.compress(content)) for content in contents)
+        row[f"level_{level}"] = octets / messages
+        row[f"level_{level}_us"] = (time.process_time() - start) * 1e6 / messages
+    return row
