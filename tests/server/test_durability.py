@@ -82,8 +82,9 @@ def test_what_shared_memory_still_holds_is_written_before_the_pool_moves_to_the_
 def test_pages_of_the_pool_that_never_reached_the_disk_are_counted_and_cost_only_themselves(tmp_path: Path) -> None:
     root = tmp_path / "root"
     server = RunningServer(root, "--durability", "disk", "--flush-interval", "600", "--flush-count", "0")
-    send(server, "whole", range(60))
-    send(server, "cut", range(60))
+    # So few that neither chunk is full: one would be committed, and its memory given to the other stream.
+    send(server, "whole", range(50))
+    send(server, "cut", range(50))
     server.stop(signal.SIGKILL)
     pool = root / POOL_DIRECTORY / "pool"
     octets = bytearray(pool.read_bytes())
@@ -92,14 +93,14 @@ def test_pages_of_the_pool_that_never_reached_the_disk_are_counted_and_cost_only
     pool.write_bytes(octets)
     with RunningServer(root, "--durability", "disk") as again:
         again.until(
-            lambda: again.metric("sipflow_items_recorded_total") + again.metric("sipflow_damaged_total") == 120,
+            lambda: again.metric("sipflow_items_recorded_total") + again.metric("sipflow_damaged_total") == 100,
             "all accounted for",
         )
         damaged = again.metric("sipflow_damaged_total")
         assert (again.metric("sipflow_pool_packets"), again.metric("sipflow_unaccounted")) == (0, 0)
-    assert 20 <= damaged < 60
-    assert sequences_of(root, "whole") == Counter(range(60))
-    assert sequences_of(root, "cut") == Counter(range(60 - damaged))
+    assert 20 <= damaged < 50
+    assert sequences_of(root, "whole") == Counter(range(50))
+    assert sequences_of(root, "cut") == Counter(range(50 - damaged))
     for path in find_buckets(root):
         with closing(sqlite3.connect(root / path / DATABASE)) as index:
             assert index.execute("PRAGMA integrity_check").fetchone() == ("ok",)
