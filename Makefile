@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: run build test check fuzz soak bench clean
+.PHONY: run build test ctest fuzz-some check fuzz soak bench clean
 
 run: build
 	$(BIN)/python -m sipflow.demo
@@ -18,10 +18,16 @@ $(VENV)/.built: pyproject.toml setup.py $(wildcard src/sipflow/_fast/*.[ch] src/
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@
 
+# The C tests and the fuzzers side by side, what each says in one piece.
 test: build
-	ci/ctest.sh
-	ci/fuzz.sh
+	$(MAKE) --no-print-directory -j2 --output-sync=target ctest fuzz-some
 	ci/test.sh
+
+ctest:
+	ci/ctest.sh
+
+fuzz-some:
+	ci/fuzz.sh
 
 check: build
 	ci/check.sh

@@ -14,7 +14,7 @@ SOURCES = [str(FAST / "_core.pyx"), *sorted(str(path) for path in FAST.glob("*.c
 
 compile_args = ["-std=gnu11", "-O3", "-fno-strict-aliasing", "-Wall", "-Wextra", "-Wno-unused-function"]
 link_args = ["-pthread"]
-libraries = ["sqlite3", "zstd"]
+libraries = ["sqlite3", "zstd", "z", "m"]
 if os.environ.get("SIPFLOW_WERROR"):
     compile_args += ["-Werror"]
 if os.environ.get("SIPFLOW_SANITIZE"):
@@ -32,11 +32,12 @@ def has_header(name: str) -> bool:
 if sys.platform != "linux":
     sys.exit("sipflow needs Linux: it receives with recvmmsg and keeps its pool in shared memory.")
 
-_missing = [name for name in ("sqlite3.h", "zstd.h") if not has_header(name)]
+_missing = [name for name in ("sqlite3.h", "zstd.h", "zlib.h") if not has_header(name)]
 if _missing:
     sys.exit(
-        f"sipflow is built against SQLite and zstd; not found: {', '.join(_missing)}. "
-        "Debian, Ubuntu: apt-get install libsqlite3-dev libzstd-dev; Fedora: dnf install sqlite-devel libzstd-devel"
+        f"sipflow is built against SQLite, zstd and zlib; not found: {', '.join(_missing)}. "
+        "Debian, Ubuntu: apt-get install libsqlite3-dev libzstd-dev zlib1g-dev; "
+        "Fedora: dnf install sqlite-devel libzstd-devel zlib-devel"
     )
 
 extension = Extension(

@@ -15,18 +15,42 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import bucket, flatness, ingest, load, message, packet, query, results, wav
+from bench import (
+    archive_upload,
+    archived,
+    bucket,
+    capture,
+    cluster,
+    flatness,
+    hep,
+    ingest,
+    load,
+    message,
+    packet,
+    packing,
+    pages,
+    query,
+    results,
+    wav,
+)
 from bench.figures import Findings, NothingToMeasure, Scale
 
 BENCHES: dict[str, Callable[[Scale], Findings]] = {
     "ingest": ingest.measure,
+    "hep": hep.measure,
     "flatness": flatness.measure,
     "query": query.measure,
+    "pages": pages.measure,
+    "cluster": cluster.measure,
     "message": message.measure,
     "packet": packet.measure,
     "bucket": bucket.measure,
+    "packing": packing.measure,
     "load": load.measure,
+    "capture": capture.measure,
     "wav": wav.measure,
+    "archive_upload": archive_upload.measure,
+    "archived": archived.measure,
 }
 
 

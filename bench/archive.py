@@ -10,7 +10,7 @@ import os
 import sqlite3
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from bench.calls import Frame, Pattern, patterns, put
 
 from sipflow._fast import Intake, Pool
 from sipflow.clock import SECOND_US, now_us
+from sipflow.load.scenario import Scenario
 from sipflow.storage.catalog import Catalog, Part
 from sipflow.storage.index import Totals
 from sipflow.storage.layout import DATA, DATABASE, HOUR_US, Period, Subdirs
@@ -43,13 +44,20 @@ class Archive(NamedTuple):
     seconds: float
 
 
-def build(root: Path, hours: int, calls_per_hour: int, real_hours: int, media_rows: int) -> Archive:
+def build(
+    root: Path,
+    hours: int,
+    calls_per_hour: int,
+    real_hours: int,
+    media_rows: int,
+    scenarios: Sequence[Scenario] = (Scenario.ANSWERED,),
+) -> Archive:
     """Fill an empty root with `hours` of the past, `real_hours` of them real, and `media_rows` rows of media a call."""
     start = time.monotonic()
     newest = now_us() // HOUR_US * HOUR_US - HOUR_US
     oldest = newest - (hours - 1) * HOUR_US
     real = sorted(_spread(hours, real_hours))
-    some = patterns(_PATTERNS, _RTP_PACKETS)
+    some = patterns(_PATTERNS, _RTP_PACKETS, scenarios=scenarios)
     _write(root, _calls(oldest, real, calls_per_hour, some))
     catalog = Catalog(root)
     parts = {(part.start_us - oldest) // HOUR_US: part for part in catalog.parts()}

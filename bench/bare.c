@@ -69,8 +69,9 @@ int main(int argc, char **argv)
             (struct msghdr){.msg_iov = &parts[i], .msg_iovlen = 1, .msg_control = control[i]};
         headers[i].msg_hdr.msg_controllen = sizeof control[i];
     }
-    // What has arrived when it is told to stop is still taken.
-    for (int count = BATCH; !stopped || count > 0;) {
+    // What has arrived when it is told to stop is still taken: it looks once more after that.
+    for (int count = 0, last = 0; !last || count > 0;) {
+        last = stopped;
         count = recvmmsg(fd, headers, BATCH, MSG_DONTWAIT, NULL);
         for (int i = 0; i < count; i++) {
             octets += headers[i].msg_len;

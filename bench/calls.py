@@ -1,7 +1,7 @@
 """Calls put straight into a pool, as a receiver would: for measuring what comes behind it."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -52,12 +52,14 @@ class Pattern(NamedTuple):
                 yield Frame(kind, family, src, src_port, dst, dst_port, time_us + later, client, new, leg, payload)
 
 
-def patterns(count: int, rtp_packets: int, seed: int = 1) -> list[Pattern]:
-    """Make answered calls, each with the first `rtp_packets` of each of its streams, in order of time."""
+def patterns(
+    count: int, rtp_packets: int, seed: int = 1, scenarios: Sequence[Scenario] = (Scenario.ANSWERED,)
+) -> list[Pattern]:
+    """Make calls, scenario after scenario, each with the first `rtp_packets` of each stream, in order of time."""
     bank = VoiceBank.make(seed)
     found = []
     for number in range(count):
-        call = Call(seed, number, Scenario.ANSWERED, 1_000_000 * SECOND_US, _SPAN_US)
+        call = Call(seed, number, scenarios[number % len(scenarios)], 1_000_000 * SECOND_US, _SPAN_US)
         script = call.script()
         packets = list(script.messages)
         for stream in script.streams:

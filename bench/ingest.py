@@ -2,8 +2,8 @@
 
 python -m bench.ingest [--only batch,single,sip,mixed] [--rate N,N] [--calls N] [--seconds 60] [--option=--encoders=1]
 
-Sender and server share the machine, so the sender of `single` lets the kernel cut its datagrams (--offload): the
-server gets the same datagrams, for less of the time that both have. Every run gets a new server and a new data root on
+Sender and server share the machine, so the sender lets the kernel cut its datagrams (UDP_SEGMENT): the server gets the
+same datagrams, for less of the time that both have. Every run gets a new server and a new data root on
 disk. The same load is then sent to the bare loop (bench/bare.c), which receives and throws away: `of bare` is the rate
 stored, less what the backlog grew by, to the rate it received; `x bare` the processor time of the recorder to the
 loop's. CPU is in microseconds a packet, by thread. Memory is the highest seen: private is what a process has for
@@ -81,9 +81,7 @@ class Scenario(NamedTuple):
 
 SCENARIOS = (
     Scenario("batch", "G.711 in batches, 10,000 calls", Load(10_000, 1_000_000)),
-    Scenario(
-        "single", "a packet a datagram, UDP_SEGMENT, 10,000 calls", Load(10_000, 500_000, ("--single", "--offload"))
-    ),
+    Scenario("single", "a packet a datagram, 10,000 calls", Load(10_000, 500_000, ("--single",))),
     Scenario("sip", "SIP alone, distinct dialogs", Load(20_000, 200_000, ("--talk", "4", "--sip-only"))),
     # Calls of seven seconds: one packet in fifty is SIP.
     Scenario("mixed", "2 % SIP, 50 questions a second", Load(10_000, 800_000, ("--talk", "7")), 50),

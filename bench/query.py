@@ -12,7 +12,7 @@ import http.client
 import random
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -207,12 +207,12 @@ class Client:
     def __init__(self, port: int) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
 
-    def get(self, path: str) -> bytes:
-        """Ask. Raises RuntimeError for any other answer than 200."""
-        self._connection.request("GET", path)
+    def get(self, path: str, headers: Mapping[str, str] | None = None) -> bytes:
+        """Ask. Raises RuntimeError for any other answer than 200, or 206 to a range."""
+        self._connection.request("GET", path, headers=headers or {})
         with self._connection.getresponse() as answer:
             body = answer.read()
-            if answer.status != 200:
+            if answer.status not in (200, 206):
                 raise RuntimeError(f"{path}: status {answer.status}")
         return body
 

@@ -18,10 +18,16 @@ class Load(NamedTuple):
 
     def send(self, port: int, seconds: float) -> Report:
         """Send to a port of this machine. Raises CalledProcessError."""
+        return self._run(seconds, "--to", f"127.0.0.1:{port}", "--rate", str(self.rate))
+
+    def send_unread(self, seconds: float) -> Report:
+        """Send as fast as it goes to a socket that nobody reads: so long by the calls' clock."""
+        return self._run(seconds, "--ceiling")
+
+    def _run(self, seconds: float, *where: str) -> Report:
         command = [
-            sys.executable, "-c", "from sipflow.load.cli import main; main()", "--json",
-            "--to", f"127.0.0.1:{port}", "--calls", str(self.calls), "--rate", str(self.rate),
-            "--duration", str(seconds), "--scenario", "answered", *self.options,
+            sys.executable, "-c", "from sipflow.load.cli import main; main()", "--json", "-", *where,
+            "--calls", str(self.calls), "--duration", str(seconds), "--scenario", "answered", *self.options,
         ]  # fmt: skip
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
         return msgspec.json.decode(done.stdout, type=_Outcome).sent

@@ -30,7 +30,7 @@ for cc in $compilers; do
         name=$(basename "$source" .c)
         case " ${*:-$name} " in *" $name "*) ;; *) continue ;; esac
         # shellcheck disable=SC2086
-        "$cc" $flags "$source" $objects -pthread -lm -lsqlite3 -lzstd -o "$build/$cc-$name"
+        "$cc" $flags "$source" $objects -pthread -lm -lsqlite3 -lzstd -lz -o "$build/$cc-$name"
         printf '%s: ' "$cc"
         "$build/$cc-$name"
     done

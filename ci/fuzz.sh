@@ -23,9 +23,18 @@ fi
 sanitizers=address,undefined
 [ "$cc" = clang ] && sanitizers=fuzzer,$sanitizers
 
+# The core is compiled once for all targets; only a target itself brings libFuzzer's main.
+object_sanitizers=$sanitizers
+[ "$cc" = clang ] && object_sanitizers=fuzzer-no-link,address,undefined
+objects=$build/$cc-objects
+mkdir -p "$objects"
 core=
 for source in "$fast"/*.c; do
-    [ "$source" = "$fast/_core.c" ] || core="$core $source"
+    [ "$source" = "$fast/_core.c" ] && continue
+    object=$objects/$(basename "$source" .c).o
+    # shellcheck disable=SC2086 # flags are words
+    "$cc" $flags -fsanitize="$object_sanitizers" -c "$source" -o "$object"
+    core="$core $object"
 done
 
 status=0
@@ -40,12 +49,12 @@ for source in tests/fuzz/fuzz_*.c; do
     echo "fuzz $name: $cc, $seconds s"
     # shellcheck disable=SC2086 # flags and sources are words
     if [ "$cc" = clang ]; then
-        clang $flags -fsanitize=$sanitizers "$source" $core -pthread -lm -lsqlite3 -lzstd -o "$work/target"
+        clang $flags -fsanitize="$sanitizers" "$source" $core -pthread -lm -lsqlite3 -lzstd -lz -o "$work/target"
         "$work/target" -max_total_time="$seconds" -max_len=8192 -timeout=10 -artifact_prefix="$work/" \
             "$work/corpus" "$seeds" >"$work/log" 2>&1 || { status=1; tail -n 60 "$work/log" >&2; }
         grep '^Done' "$work/log" || true
     else
-        "$cc" $flags -fsanitize=$sanitizers "$source" tests/fuzz/driver.c $core -pthread -lm -lsqlite3 -lzstd -o "$work/target"
+        "$cc" $flags -fsanitize="$sanitizers" "$source" tests/fuzz/driver.c $core -pthread -lm -lsqlite3 -lzstd -lz -o "$work/target"
         "$work/target" "$seconds" "$work/input" "$seeds"/* || status=1
     fi
     [ "$status" -eq 0 ] || { echo "fuzz $name: failed, input in $work/" >&2; exit 1; }

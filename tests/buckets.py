@@ -13,8 +13,10 @@ A, B = ("192.0.2.1", 5060), ("192.0.2.2", 5060)
 T0_US = 480_000 * HOUR_US  # 2024-10-04T00:00:00Z
 
 
-def call(call_id: str, at_us: int, packets: int = 100, spread_us: int = 20_000) -> list[tuple[int, bytes]]:
-    """Write the frames of an answered call: three messages, then `packets` of noise one way."""
+def call(
+    call_id: str, at_us: int, packets: int = 100, spread_us: int = 20_000, octets: int = 160
+) -> list[tuple[int, bytes]]:
+    """Write the frames of an answered call: three messages, then `packets` of `octets` of noise one way."""
     noise = random.Random(call_id)
     # Ports of its own: nothing else tells the media of a capture apart.
     a_rtp, b_rtp = ((host, noise.randrange(10_000, 60_000, 2)) for host, _ in (A, B))
@@ -25,10 +27,10 @@ def call(call_id: str, at_us: int, packets: int = 100, spread_us: int = 20_000) 
     ]
     ssrc = noise.getrandbits(32)
     frames += [
-        (100_000 + n * spread_us, frame(a_rtp, b_rtp, rtp(n, ssrc, payload=noise.randbytes(160))))
+        (100_000 + n * spread_us, frame(a_rtp, b_rtp, rtp(n, ssrc, payload=noise.randbytes(octets))))
         for n in range(packets)
     ]
-    return [(at_us + at, octets) for at, octets in frames]
+    return [(at_us + at, one) for at, one in frames]
 
 
 def record(root: Path, frames: Iterable[tuple[int, bytes]]) -> None:

@@ -18,11 +18,11 @@ def pcap(
 ) -> bytes:
     """Build a classic capture file of (time in us, or ns with `nano`; octets) pairs, or triples with a wire length."""
     per_second = 1_000_000_000 if nano else 1_000_000
-    out = struct.pack(order + "IHHiIII", 0xA1B23C4D if nano else 0xA1B2C3D4, 2, 4, 0, 0, snap, link)
+    out = bytearray(struct.pack(order + "IHHiIII", 0xA1B23C4D if nano else 0xA1B2C3D4, 2, 4, 0, 0, snap, link))
     for time, data, *length in frames:
         whole = length[0] if length else len(data)
         out += struct.pack(order + "IIII", time // per_second, time % per_second, len(data), whole) + data
-    return out
+    return bytes(out)
 
 
 def block(kind: int, body: bytes, order: str = "<") -> bytes:

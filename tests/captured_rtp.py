@@ -33,7 +33,7 @@ def rtp_chunks(name: str, streams: list[dict[str, Any]]) -> list[Chunk]:
     wanted = {(one["src"], one["dst"], int(one["ssrc"], 16)): index for index, one in enumerate(streams)}
     packets: list[list[tuple[int, bytes]]] = [[] for _ in streams]
     ends: dict[int, tuple[Endpoint, Endpoint]] = {}
-    for time_us, src, dst, payload in _datagrams(next(CAPTURES.glob(f"{name}.pcap*"))):
+    for time_us, src, dst, payload in datagrams(next(CAPTURES.glob(f"{name}.pcap*"))):
         if len(payload) < 12 or payload[0] >> 6 != 2:
             continue
         index = wanted.get((str(src), str(dst), struct.unpack_from(">I", payload, 8)[0]))
@@ -65,9 +65,10 @@ def _chunk(key: StreamKey, packets: list[tuple[int, bytes]]) -> Chunk:
     return Chunk(key, rows, bytes(data))
 
 
-def _datagrams(path: Path) -> Iterator[tuple[int, Endpoint, Endpoint, bytes]]:
+def datagrams(path: Path) -> Iterator[tuple[int, Endpoint, Endpoint, bytes]]:
+    """Read the UDP datagrams of a capture file: time [us], source, destination, payload."""
     with path.open("rb") as opened:
-        reader = dpkt.pcapng.Reader(opened) if path.suffix == ".pcapng" else dpkt.pcap.Reader(opened)
+        reader = dpkt.pcap.UniversalReader(opened)  # names do not tell the format
         link = {dpkt.pcap.DLT_EN10MB: dpkt.ethernet.Ethernet, dpkt.pcap.DLT_LINUX_SLL: dpkt.sll.SLL}[reader.datalink()]
         for seconds, frame in reader:
             ip = link(frame).data

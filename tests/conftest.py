@@ -4,6 +4,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A busy machine is no defect of what is tested.
+settings.register_profile("sipflow", deadline=None)
+settings.load_profile("sipflow")
 
 sys.path.append(str(Path(__file__).parent / "server"))
 

@@ -10,8 +10,12 @@ from starlette.applications import Starlette
 from chunks import Rtp, make_chunk
 from sipflow.errors import BadQuery, CallUnknown, StorageError
 from sipflow.query.answer import CallPage, CallSummary, Criteria, Fault, Flow, MediaParts
+from sipflow.query.census import Statistics, count_digests
+from sipflow.query.registrations import Registrations
+from sipflow.query.selection import fits
 from sipflow.query.window import Window
 from sipflow.web.status import RecorderSnapshot
+from sipflow.wire.dialog import CallDigest, digest_of
 from sipflow.wire.endpoint import Endpoint
 from sipflow.wire.packet import Chunk, Message, StreamKey
 from sipflow.wire.sip import parse_head
@@ -123,6 +127,23 @@ class MemoryHistory:
         stop = start + criteria.limit
         return CallPage(found[start:stop], str(stop) if len(found) > stop else None, list(self.faults))
 
+    def statistics(self, window: Window) -> Statistics:
+        """Count calls as those of one part that knows them whole."""
+        self._check()
+        digests: dict[str, CallDigest] = {}
+        for each in self.messages:
+            one = digest_of(each.call_id, parse_head(each.payload), each.time_us, each.src, each.dst)
+            if each.call_id in digests:
+                digests[each.call_id].merge(one)
+            else:
+                digests[each.call_id] = one
+        return count_digests(digests.values(), window, list(self.faults))
+
+    def registrations(self, _window: Window, _user: str | None = None, _limit: int = 200) -> Registrations:
+        """List nobody: no test registers here."""
+        self._check()
+        return Registrations(0, [], bool(self.faults), list(self.faults))
+
 
 def _inside(moment: int, window: Window) -> bool:
     after_start = window.start_us is None or moment >= window.start_us
@@ -133,6 +154,8 @@ def _fits(call: CallSummary, criteria: Criteria) -> bool:
     if criteria.call_id and call.call_id != criteria.call_id:
         return False
     if criteria.user and not any(fnmatch.fnmatchcase(user, criteria.user) for user in (call.from_user, call.to_user)):
+        return False
+    if not fits(call, criteria.terms):
         return False
     code = str(call.status)
     return not criteria.status or criteria.status in (code, f"{code[0]}xx", call.state)

@@ -8,6 +8,7 @@ import pytest
 from sipflow.amount import Room
 from sipflow.clock import DAY_US
 from sipflow.config import Address, Retention, Settings, load
+from sipflow.destination import HOUR_US, Upload
 from sipflow.errors import ConfigError
 from sipflow.server_options import parse_arguments
 
@@ -91,11 +92,26 @@ def test_all_our_keys_load(tmp_path: Path) -> None:
         ("trusted = [7]", "trusted: found 7; allowed: networks in CIDR form"),
         ('media = "yes"', "media: found 'yes'; allowed: true or false"),
         ('root = ""', "root: found ''; allowed: a directory"),
-        ('type = "remote"', "type: found 'remote'; allowed: \"local\" (this server stores"),
+        ('type = "both"', 'type: found \'both\'; allowed: "local" or "remote"'),
+        ('type = "remote"', "nodes: found 'nothing'; allowed: one table [[sipflow.nodes]] or more"),
+        ('udp_addr = "a:1"', "udp_addr: found 'a node of a cluster'; allowed: [[sipflow.nodes]]"),
+        ('nodes = [{udp = "a:1"}]', "nodes: found 'a:1 without http'; allowed: http = "),
+        ('nodes = [{udp = "a:1", http = "a:2"}]', "nodes[0].http: found 'a:2'; allowed: http://HOST:PORT"),
+        ('nodes = [{udp = "a:1", port = 5}]', "nodes[0]: found "),
+        ('nodes = [{udp = "a:0", http = "http://a:2"}]', "nodes[0]: found 'a:0'; allowed"),
+        ('nodes = [{udp = "a:1", slot = -1}]', "nodes[0].slot: found -1; allowed: a whole number from 0 to 255"),
+        ('nodes = ["a:1", {udp = "b:1", slot = 0}]', "nodes[1].slot: found 0; allowed: each slot once"),
+        ('nodes = [{udp = "a:1", name = "x"}, {udp = "b:1", name = "x"}]', "allowed: each name once"),
+        ('nodes = ["-"]', "nodes: found 'nodes: found none; allowed: one or more'"),
+        ('node = "a:1"', "node: found 'a:1'; allowed: 1 to 64 letters, digits, dots, dashes or underscores"),
         (
-            'nodes = [{udp = "a:1"}]',
-            "nodes: found 'the nodes of a cluster'; allowed: nothing: this is not supported by this",
+            'nodes = [{udp = "a:1", http = "http://a:2"}]\nupload = {type = "http", url = "http://x"}',
+            "nodes: found 'a:1'; allowed: with [sipflow.upload] a name for each",
         ),
+        ('node = "x"\nnodes = [{udp = "a:1", http = "http://a:2"}]', "node: found 'x'; allowed: the name of one"),
+        ('self = "x"\nnode = "x"', "self: found 'beside node'; allowed: one of the two spellings"),
+        ('node = "a:1"\ntype = "remote"\nnodes = [{udp = "a:1", http = "http://a:2"}]', "which is none of the nodes"),
+        ("replicas = 3", "replicas: found 3; allowed: a whole number from 1 to 2"),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(tmp_path: Path, line: str, expected: str) -> None:
@@ -158,10 +174,89 @@ def test_a_wrong_limit_is_refused(tmp_path: Path, text: str, expected: str) -> N
     assert expected in refused(tmp_path, f"[sipflow]\n{text}\n")
 
 
-def test_upload_is_refused_with_its_line_not_ignored(tmp_path: Path) -> None:
-    message = refused(tmp_path, '[sipflow]\nroot = "x"\n\n[sipflow.upload]\ntype = "s3"\n')
-    assert message.startswith("/sipflow.toml:4: upload: ")
-    assert "not supported by this version" in message
+def test_a_server_has_one_name_among_nodes_and_in_an_archive(tmp_path: Path) -> None:
+    upload = '[sipflow.upload]\ntype = "http"\nurl = "http://x"\n'
+    nodes = '[[sipflow.nodes]]\nname = "east"\nudp = "a:1"\nhttp = "http://a:2"\n'
+    alone = load(write(tmp_path, f'[sipflow]\nnode = "pbx-1"\n{upload}'), environment={})
+    assert (alone.node, alone.nodes) == ("pbx-1", ())
+    one = load(write(tmp_path, f'[sipflow]\nself = "east"\n{upload}{nodes}'), environment={})
+    assert one.node == "east"
+    assert one.upload is not None
+    onlooker = load(write(tmp_path, f'[sipflow]\ntype = "remote"\n{upload}{nodes}'), environment={})
+    assert onlooker.upload is None
+    assert [sentence for sentence in onlooker.without_effect if sentence.startswith("upload: ")]
+
+
+def test_upload_as_in_the_mission(tmp_path: Path) -> None:
+    file = tmp_path / "sipflow.toml"
+    file.write_text(
+        '[sipflow]\n[sipflow.upload]\ntype = "s3"\nvendor = "aws"\nbucket = "my-sipflow-archive"\n'
+        'region = "us-east-1"\naccess_key = "your-access-key"\nsecret_key = "your-secret-key"\n'
+        'endpoint = "https://s3.us-east-1.amazonaws.com"\nroot = "sipflow/"\nmedia = true\n'
+    )
+    settings = load(file, environment={})
+    assert settings.upload == Upload(
+        "s3", "aws", "my-sipflow-archive", "us-east-1", "your-access-key", "your-secret-key",
+        "https://s3.us-east-1.amazonaws.com", "sipflow",
+    )  # fmt: skip
+    assert settings.upload.where == "s3://my-sipflow-archive/sipflow"
+    assert settings.without_effect == ()
+    assert "your-" not in repr(settings)
+
+
+def test_http_upload(tmp_path: Path) -> None:
+    file = tmp_path / "sipflow.toml"
+    file.write_text(
+        '[sipflow.upload]\ntype = "http"\nurl = "https://me:pw@archive.example:8443/a?sig=s"\nmethod = "POST"\n'
+        'headers = { Authorization = "Bearer x" }\nkeep_local = "24h"\nkeep_archive = "400d"\nbandwidth = "20MB"\n'
+    )
+    upload = load(file, environment={}).upload
+    assert upload is not None
+    assert (upload.method, upload.headers, upload.bandwidth) == ("post", (("Authorization", "Bearer x"),), 20_000_000)
+    assert (upload.keep_local, upload.keep_archive) == (24 * HOUR_US, 400 * 24 * HOUR_US)
+    assert upload.where == "https://archive.example:8443/a"
+    assert {"pw", "sig=s", "Bearer x"} == set(upload.secrets)
+
+
+S3 = 'type = "s3"\nvendor = "aws"\nbucket = "b"\n'
+
+
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        ('vendor = "aws"', 'upload.type: found \'nothing\'; allowed: "s3" or "http"'),
+        ('type = "ftp"', "/sipflow.toml:2: upload.type: found 'ftp'"),
+        ('type = "s3"\nbucket = "b"', "upload.vendor: found 'nothing'"),
+        ('type = "s3"\nvendor = "aws"', "upload.bucket: found 'nothing'"),
+        (
+            'type = "s3"\nvendor = "ibm"\nbucket = "b"',
+            "/sipflow.toml:3: upload.vendor: found 'ibm'; allowed: \"aws\" or",
+        ),
+        ('type = "s3"\nvendor = "minio"\nbucket = "b"', "upload.endpoint: found 'nothing'; allowed: the URL of minio"),
+        (f'{S3}access_key = "k"', "upload.secret_key: found 'nothing'; allowed: both keys"),
+        (f"{S3}secret_key = 5", "/sipflow.toml:5: upload.secret_key: found 'int'"),
+        (
+            f'{S3}buckets = "k"',
+            "/sipflow.toml:5: upload.buckets: found 'an unknown key'; allowed: bucket (did you mean",
+        ),
+        (f'{S3}headers = {{ a = "hunter2" }}', "upload.headers: found 'dict'; allowed: nothing with type = \"s3\""),
+        (f'{S3}root = "a/../b"', "/sipflow.toml:5: upload.root: found 'a/../b'"),
+        (f'{S3}kms_key = "k"', "/sipflow.toml:5: upload.kms_key: found 'k'; allowed: nothing without encryption"),
+        (f'{S3}keep_local = "2d"\nkeep_archive = "1d"', "/sipflow.toml:6: upload.keep_archive: found '1d'"),
+        (f'{S3}bandwidth = "1KB"', "/sipflow.toml:5: upload.bandwidth: found '1KB'"),
+        ('type = "http"', "upload.url: found 'nothing'"),
+        ('type = "http"\nurl = "hunter2:x"', "/sipflow.toml:3: upload.url: found '9 characters'; allowed: a URL"),
+        (
+            'type = "http"\nurl = "http://a"\nheaders = { "a b" = "hunter2" }',
+            "upload.headers.a b: found '7 characters'",
+        ),
+        ('type = "http"\nurl = "http://a"\nheaders = { a = "hunter2\\n" }', "upload.headers.a: found '8 characters'"),
+    ],
+)
+def test_a_wrong_place_for_uploads_is_refused(tmp_path: Path, table: str, expected: str) -> None:
+    message = refused(tmp_path, f"[sipflow.upload]\n{table}\n")
+    assert expected in message
+    assert "hunter2" not in message
 
 
 def test_a_token_is_never_repeated(tmp_path: Path) -> None:
@@ -222,6 +317,41 @@ def test_every_flag_of_rustpbx_is_taken(monkeypatch: pytest.MonkeyPatch) -> None
     )
     assert len(settings.without_effect) == 11
     assert settings.retention == Retention()
+
+
+def test_where_hep_is_taken(tmp_path: Path) -> None:
+    assert load(environment={}).hep == (Address("0.0.0.0", 9060),)
+    for text in ('hep = "none"', "hep = []", 'hep = ["none"]'):
+        assert load(write(tmp_path, f"[sipflow]\n{text}"), environment={}).hep == ()
+    assert parse_arguments(["--hep", "none"]).hep == ()
+    assert parse_arguments(["--hep", "[::1]:1", "--hep", "10.0.0.1:2"]).hep == (
+        Address("::1", 1), Address("10.0.0.1", 2)
+    )  # fmt: skip
+    text = '[sipflow]\nhep_tls = ":9061"\n'
+    assert refused(tmp_path, text).endswith('port 0 to 65535; or "none"')
+    settings = load(
+        write(tmp_path, '[sipflow]\nhep_key = "of the file"\nhep_tls = "[::]:9061"\nhep_tls_cert = "/c.pem"'),
+        environment={"SIPFLOW_HEP_KEY": "of the environment"},
+    )
+    assert (settings.hep_key, settings.hep_tls_cert, settings.hep_tls_key) == (
+        "of the environment", Path("/c.pem"), None
+    )  # fmt: skip
+    assert "of the" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('hep_tls = "0.0.0.0:9061"', "hep_tls: found '0.0.0.0:9061'; allowed: an address only beside hep_tls_cert"),
+        ('hep_tls_cert = "/c.pem"', "hep_tls_cert: found '/c.pem'; allowed: a file only beside hep_tls"),
+        ('hep_tls_key = "/k.pem"', "hep_tls_key: found '/k.pem'; allowed: a file only beside hep_tls"),
+        ('hep_key = ""', "hep_key: found '0 characters'; allowed: 1 to 255 printable ASCII characters"),
+        ('hep_key = "s\u00e9cret"', "hep_key: found '6 characters'"),
+        ("hep = 9060", "hep: found 9060; allowed: IP:PORT"),
+    ],
+)
+def test_settings_of_hep_that_cannot_be_used(tmp_path: Path, text: str, expected: str) -> None:
+    assert expected in refused(tmp_path, f"[sipflow]\n{text}\n")
 
 
 @pytest.mark.parametrize(

@@ -14,16 +14,23 @@ RANKS = {
         (
             ("version", "errors", "clock", "placement", "thread", "orders", "server_log"),
             ("amount", "leap"),
+            ("given",),
+            ("destination", "node"),
             ("config",),
+            ("effective", "own_node"),
             ("_fast",),
             ("wire",),
             ("ingest", "storage"),
-            ("media", "query"),
+            ("media",),
+            ("diagnose",),
+            ("query",),
+            ("export", "archive", "cluster"),
             ("web", "client"),
-            ("reader_process",),
-            ("recorder", "reader", "importer", "server_options", "load"),
-            ("cli",),
-            ("server", "demo", "__main__", ""),
+            ("ports", "child"),
+            ("reader_process", "archiver_process", "origin", "hep"),
+            ("recorder", "reader", "archiver", "importer", "server_options", "mirror"),
+            ("cli", "onlooker", "load"),
+            ("server", "demo", "pytest_plugin", "__main__", ""),
         )
     )
     for name in names
@@ -60,6 +67,10 @@ def test_imports_go_down(path: Path) -> None:
             assert RANKS[package] < RANKS[importer], f"{name_of(path)} imports sipflow.{module}"
 
 
+# A recorder loads nothing of what answers questions; only a server that records nothing does.
+LATE = {"server": 1}
+
+
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_imports_stand_at_the_top(path: Path) -> None:
     tree = ast.parse(path.read_text())
@@ -70,7 +81,7 @@ def test_imports_stand_at_the_top(path: Path) -> None:
         for node in ast.walk(function)
         if isinstance(node, ast.Import | ast.ImportFrom)
     ]
-    assert inside == []
+    assert len(inside) == LATE.get(name_of(path), 0), inside
 
 
 def test_only_one_module_imports_the_extension() -> None:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from sipflow.archive.call_upload_queue import UploadCounts
 from sipflow.config import Retention, Settings
 from sipflow.server_options import parse_arguments
-from sipflow.web.metrics import exposition
+from sipflow.web.metrics import exposition, uploads_exposition
 from sipflow.web.status import OpenBucket, RecorderSnapshot
 
 PAGE = (Path(__file__).parents[1] / "docs" / "OPERATIONS.md").read_text("utf-8")
@@ -51,7 +52,9 @@ def test_every_option_is_known(capsys: pytest.CaptureFixture[str]) -> None:
     known = set(re.findall(r"--[\w-]+", capsys.readouterr().out))
     listed = [*rows().values(), *rows("Retention").values()]
     options = {option for option, _ in listed if option}
-    assert len(options) == len(listed) - 1
+    # Token and key must not show in a list of processes; aliases, upload and nodes are tables, and what all nodes have
+    # in common (type, replicas, peer_timeout_ms) stands beside them.
+    assert len(options) == len(listed) - 8
     assert options - known == set()
 
 
@@ -59,6 +62,7 @@ def test_metrics_are_those_that_are_exposed() -> None:
     snapshot = RecorderSnapshot(
         "0", 1, 0, 0, rejected={"truncated": 1}, dropped={"no_call_id": 1}, open_buckets=[OpenBucket("x")]
     )
-    exposed = set(re.findall(r"^# TYPE (\w+)", exposition(snapshot, 0), re.MULTILINE))
+    text = exposition(snapshot, 0) + uploads_exposition(UploadCounts(), 0)
+    exposed = set(re.findall(r"^# TYPE (\w+)", text, re.MULTILINE))
     table = "\n".join(re.findall(r"^\| (`sipflow_.*?) \|", section("Metrics"), re.MULTILINE))
     assert set(re.findall(r"`(\w+)`", table)) == exposed

@@ -13,6 +13,7 @@ from memory_history import MemoryHistory, SteadyRecorder
 from sipflow.cli import main
 from sipflow.config import Settings, load
 from sipflow.server_options import parse_arguments
+from sipflow.storage.layout import HOUR_US
 from sipflow.web.app import build
 
 ROOT = Path(__file__).parents[1]
@@ -38,6 +39,13 @@ def test_every_command_is_shown() -> None:
     assert {shlex.split(command)[1] for command in COMMANDS if command.startswith("sipflow ")} == set(main.commands)
 
 
+def test_the_archive_that_is_shown_is_one(tmp_path: Path) -> None:
+    (tmp_path / "sipflow.toml").write_text(TABLES[2], encoding="utf-8")
+    upload = load(tmp_path / "sipflow.toml", environment={}).upload
+    assert upload is not None
+    assert (upload.vendor, upload.bucket, upload.keep_local) == ("minio", "calls", 24 * HOUR_US)
+
+
 def test_the_settings_load(tmp_path: Path) -> None:
     (tmp_path / "sipflow.toml").write_text(TABLES[0], encoding="utf-8")
     settings = load(tmp_path / "sipflow.toml", environment={})
@@ -57,10 +65,9 @@ def test_paths_are_routes() -> None:
     routes = [one for one in build(MemoryHistory(), SteadyRecorder(), Settings()).routes if isinstance(one, Route)]
     table = PAGE.split("## Ask over HTTP\n", 1)[1].split("\n\n**", 1)[0]
     paths = re.findall(r"`(/[\w/.]+)", "\n".join(row.split("|")[1] for row in table.splitlines() if row[:3] == "| `"))
-    assert len(paths) == 10
+    assert len(paths) == 16
     for path in paths:
         assert any(route.path_regex.match(path) for route in routes), path
-    assert not any(route.path_regex.match("/upload") for route in routes)
 
 
 def test_make_knows_what_it_is_told() -> None:

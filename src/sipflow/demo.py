@@ -31,6 +31,8 @@ def main() -> None:
             UDP,
             "--http",
             HTTP.removeprefix("http://"),
+            "--hep",
+            "none",
             "--dir",
             str(DATA),
         ]
@@ -66,7 +68,7 @@ def _wait_until_healthy(server: "subprocess.Popen[bytes]") -> None:
 def _play_and_show() -> None:
     calls = sample_calls(now_us() - SAMPLES_SPAN_US - SECOND_US)
     report = play(calls, UDP, Sending(speed=None))
-    first = quote(calls[0].call_id)
+    first = quote(calls[0].call_id, safe="")
     say = sys.stdout.write
     say(f"\n{report.sip + report.rtp} packets of {len(calls)} sample calls were sent to {UDP}. The newest calls:\n\n")
     sys.stdout.flush()
@@ -75,7 +77,7 @@ def _play_and_show() -> None:
     sys.stdout.flush()
     _sipflow("flow", calls[0].call_id, "--url", HTTP)
     say(
-        f"\nOpen {HTTP}/api/v1/calls for the list, {HTTP}/api/v1/calls/{first}/media.wav to hear this one,\n"
+        f"\nOpen {HTTP} in a browser, {HTTP}/calls/{first} to see and hear this one,\n"
         f"or run: sipflow wav {shlex.quote(calls[0].call_id)} --url {HTTP} -o call.wav\n"
         f'A RustPBX node sends its calls here with: [sipflow] type = "remote", '
         f'nodes = [{{ udp = "{UDP}", http = "{HTTP}" }}]\n'

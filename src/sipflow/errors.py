@@ -15,7 +15,15 @@ SipflowError
     CallUnknown               no such call (HTTP 404)
     Expired                   it was recorded, and retention has removed it (HTTP 404)
     NothingToPlay             a call without audio we can render (HTTP 404)
+    NoEncoder                 a form of audio that this installation cannot write (HTTP 501)
+  Undecodable                 audio that cannot be decoded here: .reason
+    DecodingFault             the process that decoded it died or hung: .packets
+  ArchiveError                an object of an archive: .key, .reason
+    ArchiveDenied             the destination does not let us: keys, rights, a bucket that is not there
+    ObjectMissing             there is no such object
+    ObjectDamaged             it is not what was put there
   ServerUnreachable           a server named by URL did not answer
+  MissingExtra                a library that this installation does not have: .library, .extra
 """
 
 from pathlib import Path
@@ -82,6 +90,14 @@ class DamagedSeal(StorageError):
         super().__init__("read", path, what)
 
 
+class CannotPack(StorageError):
+    """A part that must stay as the recorder wrote it; `hint` says why."""
+
+
+class PartBusy(StorageError):
+    """A part that another process is about, or has changed meanwhile; it can be tried again."""
+
+
 class NewerFormat(StorageError):
     """Written by a later version of sipflow than this one."""
 
@@ -120,5 +136,58 @@ class NothingToPlay(QueryError):
     """The call has no audio that can be rendered; the text says why."""
 
 
+class NoEncoder(QueryError):
+    """A form of audio whose encoder is not installed; the text names the forms that are."""
+
+
+class Undecodable(SipflowError):
+    """Audio that cannot be decoded here; `reason` names the codec and says why."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class DecodingFault(Undecodable):
+    """The process that decoded these packets died or hung; `packets` is how many are silent for it."""
+
+    def __init__(self, codec: str, packets: int, what: str) -> None:
+        super().__init__(f"{codec}: {what} while it decoded {packets} packets; they are silent")
+        self.packets = packets
+
+
 class ServerUnreachable(SipflowError):
     """A server named by URL did not answer; the text names the URL and the reason."""
+
+
+class ArchiveError(SipflowError):
+    """Something that an archive did not take or give; `key` names the object, `reason` says why, never a secret."""
+
+    def __init__(self, key: str, reason: str) -> None:
+        super().__init__(f"archive: {key}: {reason}" if key else f"archive: {reason}")
+        self.key = key
+        self.reason = reason
+
+
+class ArchiveDenied(ArchiveError):
+    """The destination does not let us: wrong keys, missing rights, a bucket that is not there, a clock that is off."""
+
+
+class ObjectMissing(ArchiveError):
+    """The archive has no such object."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(key, "there is no such object")
+
+
+class ObjectDamaged(ArchiveError):
+    """An object is not what was put there: another size, another checksum, or no manifest of this form."""
+
+
+class MissingExtra(SipflowError):
+    """A library of an optional extra that is not installed; the text says how to install it."""
+
+    def __init__(self, library: str, extra: str) -> None:
+        super().__init__(f"{library} is not installed; pip install 'sipflow[{extra}]' brings it")
+        self.library = library
+        self.extra = extra

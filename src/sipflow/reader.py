@@ -1,26 +1,40 @@
 """The reader: answers over HTTP, and only ever reads. The recorder starts it, again when it dies or hangs."""
 
 import contextlib
+import gc
 import heapq
 import logging
 import os
 import socket
 import sys
 import threading
-from ipaddress import ip_network
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import uvicorn
 
 from sipflow._fast import Pool
-from sipflow.config import Given, parse_address, settings_from
-from sipflow.errors import StorageError
+from sipflow.archive.call_upload import CallUploads
+from sipflow.archive.call_upload_target import open_target
+from sipflow.archive.remote_opening import open_remote
+from sipflow.cluster.cluster import Cluster
+from sipflow.config import Settings
+from sipflow.diagnose import load_rules
+from sipflow.effective import read_back
+from sipflow.errors import ArchiveError, SipflowError, StorageError
 from sipflow.orders import ReaderOrders
+from sipflow.placement import Placement
+from sipflow.query.discreet import Discreet
 from sipflow.query.history import History
 from sipflow.query.live import LivePool
 from sipflow.server_log import set_up_log
+from sipflow.storage.part import Part
+from sipflow.thread import NamedThread
 from sipflow.web.app import build
+from sipflow.web.call_content import UploadContent
+from sipflow.web.console.statistics import USUAL, latest
+from sipflow.web.recorded import Recordings
 from sipflow.web.status import Client, RecorderNote, RecorderSnapshot, Source
 from sipflow.wire.endpoint import from_packed
 
@@ -28,9 +42,11 @@ LOG = logging.getLogger("sipflow.reader")
 
 _BADNESS = 500  # of 1000: how much sooner than the recorder (proc(5), oom_score_adj)
 _REJECTIONS = ("truncated", "bad_magic", "bad_version", "bad_kind", "bad_family", "bad_metadata", "bad_call_id",
-               "bad_batch", "foreign_source")  # fmt: skip
+               "bad_batch", "bad_hep", "hep_key", "foreign_source")  # fmt: skip
 
 _TICKS_A_BEAT = 10  # a second
+# A live list is an answer without an end: whoever reads one must not hold up the end of the server.
+_GOODBYE_S = 2
 # Senders named in /metrics, the busiest ones: a forged source address must not make the page grow without bound.
 _SENDERS_TOLD = 100
 
@@ -93,6 +109,7 @@ class PoolStatus:
             faults=note.faults,
             notes=note.notes,
             reader=note.reader,
+            packing=note.packing,
             listening=note.listening,
             open_buckets=note.open_buckets,
             disk_free=note.disk_free,
@@ -139,27 +156,89 @@ class _BeatingServer(uvicorn.Server):
         return await super().on_tick(counter)
 
 
+def _cluster(history: History, settings: Settings) -> Cluster | None:
+    """Begin to watch the other nodes, if there are any."""
+    if all(one is None or one.name == settings.node for one in settings.nodes):
+        return None
+    cluster = Cluster(settings, history)
+    cluster.start()
+    return cluster
+
+
+def _count_ahead(history: History, cluster: Cluster | None) -> None:
+    """Have the calls of the usual statistics counted before somebody asks."""
+    try:
+        history.count_ahead(latest(USUAL), None if cluster is None else cluster.share)
+    except SipflowError as error:
+        LOG.warning("the calls of the last hours cannot be counted: %s", error)  # whoever asks is told as well
+
+
+def _uploads(history: History, root: Path, settings: Settings) -> CallUploads | None:
+    """Begin to upload single calls, if there is a place for them; without one the server answers all the same."""
+    if settings.upload is None:
+        return None
+    recordings = Recordings(history, hide_digits=settings.hide_digits)
+    content = UploadContent(Discreet(history) if settings.hide_digits else history, recordings, settings.upload)
+
+    def standing() -> list[Part]:
+        return [part for part in history.parts()[0] if part.evicted_us is None]
+
+    try:
+        uploads = CallUploads(
+            root, settings.upload, open_target(settings.upload), content, standing, _is_ours(settings)
+        )
+    except (ArchiveError, StorageError) as error:
+        LOG.error("calls cannot be uploaded: %s", error)
+        return None
+    uploads.start()
+    return uploads
+
+
+def _is_ours(settings: Settings) -> Callable[[str], bool]:
+    """Make what tells whether this node is the one that uploads a call: where two keep it, the first of them."""
+    if settings.replicas == 1 or settings.node is None or not settings.nodes:
+        return lambda _call_id: True
+    names = [None if node is None else node.name for node in settings.nodes]
+    placement = Placement(names, settings.replicas)
+    # What came from a sender of another list, and is kept by none of its owners, is for whoever has it.
+    return lambda call_id: settings.node not in placement.owners(call_id)[1:]
+
+
 def main() -> None:
     """Read the orders from standard input and answer until told to stop, or until the recorder is gone."""
     _go_first()
     orders = msgspec.json.decode(sys.stdin.buffer.readline(), type=ReaderOrders)
     threading.Thread(target=_leave_with_recorder, name="recorder-watch", daemon=True).start()
     set_up_log(orders.log_level)
-    settings = settings_from(
+    settings = read_back(
         {
-            "http": Given(str(parse_address(Given(orders.http, "http"))), "http"),
-            "root": Given(orders.root, "root"),
-            **({"token": Given(orders.token, "token")} if orders.token else {}),
-            "trusted": Given([str(ip_network(network)) for network in orders.trusted], "trusted"),
+            **orders.settings,
+            "http": orders.http,
+            "root": orders.root,
+            **({"token": orders.token} if orders.token else {}),
+            "trusted": orders.trusted,
         }
     )
-    history = History.open(Path(orders.root))
-    app = build(history, PoolStatus(Path(orders.root)), settings)
+    load_rules(settings.rules)
+    history = History.open(Path(orders.root), open_remote(Path(orders.root), settings))
+    cluster = _cluster(history, settings)
+    NamedThread(target=_count_ahead, args=(history, cluster), name="count-ahead", daemon=True).start()
+    # Each node uploads the calls that it holds, of those that two hold the ones that it is the first owner of.
+    uploads = _uploads(history, Path(orders.root), settings)
+    status = PoolStatus(Path(orders.root))
+    app = build(cluster or history, status, settings, uploads, cluster=cluster, own=history)
     # Who asks is decided by the peer address, which a header must not replace.
     config = uvicorn.Config(
-        app, log_config=None, proxy_headers=False, server_header=False, access_log=False, lifespan="off"
-    )
+        app, log_config=None, proxy_headers=False, server_header=False, access_log=False, lifespan="off",
+        timeout_graceful_shutdown=_GOODBYE_S,
+    )  # fmt: skip
+    # What has been loaded lives as long as the process: no collection need look at it again.
+    gc.freeze()
     _BeatingServer(config, orders.beat_fd).run(sockets=[socket.socket(fileno=orders.http_fd)])
+    if uploads is not None:
+        uploads.stop()
+    if cluster is not None:
+        cluster.close()
     history.close()
 
 

@@ -9,6 +9,7 @@ import time
 
 import msgspec
 
+from sipflow.child import end, hang_up
 from sipflow.clock import now_us
 from sipflow.orders import ReaderOrders
 from sipflow.web.status import ReaderRestarts
@@ -91,6 +92,8 @@ class ReaderProcess:
                 [sys.executable, "-m", "sipflow.reader"],
                 stdin=subprocess.PIPE,
                 pass_fds=[self._orders.http_fd, beat_fd],
+                # One thread runs at a time: more heaps than one would only hold memory that nobody uses.
+                env={"MALLOC_ARENA_MAX": "1", **os.environ},
             )
         except OSError:
             os.close(beats)
@@ -111,18 +114,11 @@ class ReaderProcess:
     def _discard(self, process: subprocess.Popen[bytes]) -> None:
         self._process = None
         os.close(self._beats)
-        if process.stdin is not None:
-            with contextlib.suppress(OSError):
-                process.stdin.close()
+        hang_up(process)
 
     def stop(self) -> None:
         """Let the reader end, and kill one that does not."""
         if self._process is None:
             return
-        self._process.terminate()
-        try:
-            self._process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        end(self._process, _STOP_SECONDS)
         self._discard(self._process)

@@ -6,21 +6,27 @@ import os
 import signal
 import socket
 import threading
-import time
 from contextlib import ExitStack
 from types import FrameType
 
 import msgspec
 
-from sipflow._fast import LEDGERS, Intake, Receiver, heap_stay_small, receive_buffer
+from sipflow._fast import LEDGERS, HepReader, Intake, Receiver, heap_stay_small, receive_buffer
+from sipflow.archiver_process import ArchiverProcess
 from sipflow.clock import SECOND_US, monotonic_us, now_us
 from sipflow.config import Address, Settings
+from sipflow.effective import written
 from sipflow.errors import ConfigError, StorageError
-from sipflow.orders import ReaderOrders
+from sipflow.hep.connections import Connections
+from sipflow.hep.doors import open_doors
+from sipflow.orders import ArchiverOrders, ReaderOrders
+from sipflow.ports import bind_http, bind_udp, name_of
 from sipflow.reader_process import ReaderProcess
 from sipflow.storage.disk import Disk, Pressure, complaint, disk_of, judge
 from sipflow.storage.layout import Subdirs
 from sipflow.storage.mend import Completion, mend_root
+from sipflow.storage.packer import Packer
+from sipflow.storage.packing_state import Packing
 from sipflow.storage.store import (
     MIB,
     PoolLock,
@@ -50,11 +56,10 @@ _BUFFER_WANTED_PART = 0.9
 class _Listener:
     """One receiving socket with its intake, its receiver and the thread that runs it."""
 
-    def __init__(self, sock: socket.socket, store: Store, slot: int, settings: Settings) -> None:
+    def __init__(self, sock: socket.socket, store: Store, slot: int, settings: Settings, *, hep_alone: bool) -> None:
         self.sock = sock
-        intake = Intake(
-            store.pool, slot, settings.flush_interval_secs * SECOND_US, settings.flush_count, settings.media, False
-        )
+        self.name = f"{'hep' if hep_alone else 'udp'} {name_of(sock)}"
+        intake = _intake(store, slot, settings, hep_alone=hep_alone)
         networks = [(network.network_address.packed, network.prefixlen) for network in settings.allow]
         self._receiver = Receiver(sock.fileno(), intake, networks)
         self.fault = ""
@@ -75,6 +80,15 @@ class _Listener:
         self._receiver.stop()
         self.thread.join()
         self.sock.close()
+
+
+def _intake(store: Store, slot: int, settings: Settings, *, hep_alone: bool) -> Intake:
+    """Make the intake of one thread; HEP is read where it is taken at all, SipFlow frames but on ports of HEP."""
+    interval_us = settings.flush_interval_secs * SECOND_US
+    intake = Intake(store.pool, slot, interval_us, settings.flush_count, settings.media, False)
+    if settings.hep or hep_alone:
+        intake.take_hep(HepReader((settings.hep_key or "").encode()), hep_alone)
+    return intake
 
 
 class Recorder:
@@ -99,12 +113,15 @@ class Recorder:
                 undo.callback(sock.close)
             if len(sockets) > LEDGERS:
                 raise ConfigError("receivers", len(sockets), f"addresses times receivers up to {LEDGERS}")
+            doors = open_doors(settings, LEDGERS - len(sockets), undo)
+            self._hep_note = doors.note
             # A killed recorder leaves its pool, and its reader holds the port until it has seen that it is alone.
             orphaned = pool_path(settings.root) is not None
             self._http = bind_http(settings.http, _ORPHAN_PATIENCE_SECONDS if orphaned else 0.0)
             undo.callback(self._http.close)
             self._reader = ReaderProcess(self._reader_orders())
-            self._set_buffers(sockets)
+            self._archiver = ArchiverProcess(self._archiver_orders())
+            self._set_buffers([*sockets, *doors.udp])
             sweep_orphans()
             on_disk = settings.durability == "disk"
             if on_disk:
@@ -122,8 +139,18 @@ class Recorder:
             if replayed:
                 LOG.info("replayed %d chunks that an earlier process left in the pool", replayed)
             Completion(settings.root).start()
-            self._sweeper = Sweeper(settings.root, settings.retention)
-            self._listeners = [_Listener(sock, self._store, slot, settings) for slot, sock in enumerate(sockets)]
+            self._sweeper = Sweeper(settings.root, settings.retention, upload=settings.upload)
+            self._packer = (
+                Packer(settings.root, settings.retention.min_free.on, self._needed) if settings.pack else None
+            )
+            self._listeners = [
+                _Listener(sock, self._store, slot, settings, hep_alone=sock in doors.udp)
+                for slot, sock in enumerate([*sockets, *doors.udp])
+            ]
+            self._connections: Connections | None = None
+            if doors.tcp:
+                intake = _intake(self._store, len(self._listeners), settings, hep_alone=True)
+                self._connections = Connections(doors.tcp, intake, settings.allow)
             undo.pop_all()
 
     def _set_buffers(self, sockets: list[socket.socket]) -> None:
@@ -140,8 +167,14 @@ class Recorder:
     @property
     def listening(self) -> list[str]:
         """Name the addresses that packets and questions are taken on."""
-        udp = [f"udp {_name(listener.sock)}" for listener in self._listeners]
-        return [*dict.fromkeys(udp), f"http {_name(self._http)}"]
+        doors = [door.name for door in self._connections.doors] if self._connections else []
+        packets = [*(listener.name for listener in self._listeners), *doors]
+        return [*dict.fromkeys(packets), f"http {name_of(self._http)}"]
+
+    @property
+    def _takers(self) -> list[_Listener | Connections]:
+        """List everything that takes packets, each with a thread of its own."""
+        return [*self._listeners, *([self._connections] if self._connections else [])]
 
     @property
     def http_address(self) -> Address:
@@ -151,13 +184,16 @@ class Recorder:
     def run(self) -> None:
         """Record until `request_stop`, then drain and stop."""
         self._sweeper.start()
-        for listener in self._listeners:
-            listener.thread.start()
+        if self._packer is not None:
+            self._packer.start()
+        for taker in self._takers:
+            taker.thread.start()
         where = ", ".join(self.listening)
         LOG.info("sipflow-server %s records to %s, listening on %s", __version__, self._settings.root, where)
         self._warn_of_closed_door()
         while not self._stop.is_set():
             self._reader.watch()
+            self._archiver.watch()
             self._store.pool.write_note(msgspec.json.encode(self._note()))
             self._stop.wait(_BEAT_SECONDS)
         self._finish()
@@ -168,10 +204,13 @@ class Recorder:
 
     def _finish(self) -> None:
         LOG.info("stopping: taking what has arrived, then writing it")
-        for listener in self._listeners:
-            listener.stop()
+        if self._packer is not None:
+            self._packer.stop()
+        for taker in self._takers:
+            taker.stop()
         self._store.stop()
         self._sweeper.stop()
+        self._archiver.stop()
         self._reader.stop()
         ledger, refused = self._store.pool.ledger()
         taken, stored = ledger["sip"] + ledger["rtp"], self._store.committed
@@ -202,7 +241,13 @@ class Recorder:
             token=self._settings.token,
             trusted=[str(network) for network in self._settings.trusted],
             log_level=self._settings.log_level,
+            settings=written(self._settings),
         )
+
+    def _archiver_orders(self) -> ArchiverOrders | None:
+        if self._settings.upload is None:
+            return None
+        return ArchiverOrders(str(self._settings.root.resolve()), self._settings.log_level, written(self._settings))
 
     def _silent_receivers(self) -> list[str]:
         now = monotonic_us()
@@ -233,19 +278,31 @@ class Recorder:
         self._store.pool.pressure = pressure
         return disk, [refused] if refused else []
 
+    def _needed(self) -> str:
+        """Say why packing has to wait for recording; empty when it has not."""
+        if self._pressure != Pressure.OK:
+            return "the disk is full"
+        filled = zip(self._store.pool.free_chunks(), self._store.pool.total_chunks(), strict=True)
+        return "half of the pool is filled" if any(2 * free < total for free, total in filled) else ""
+
     # --- what the reader tells of us ---
+
+    def _hep_notes(self) -> list[str]:
+        notes = [self._hep_note] if self._hep_note else []
+        return notes + (self._connections.notes() if self._connections else [])
 
     def _note(self) -> RecorderNote:
         done = self._store.committed
         disk, refused = self._guard_room()
-        faults = refused + [listener.fault for listener in self._listeners if listener.fault]
+        faults = refused + [taker.fault for taker in self._takers if taker.fault]
         faults += [
-            f"thread {listener.thread.name} died"
-            for listener in self._listeners
-            if not listener.thread.is_alive() and not listener.fault
+            f"thread {taker.thread.name} died"
+            for taker in self._takers
+            if not taker.thread.is_alive() and not taker.fault
         ]
         faults += self._silent_receivers()
         faults += self._store.faults() + self._sweeper.faults()
+        faults += [] if self._packer is None else self._packer.faults()
         free_streams, free_sip = self._store.pool.free_chunks()
         streams, sip = self._store.pool.total_chunks()
         if free_streams == 0:
@@ -270,8 +327,9 @@ class Recorder:
             replayed=self._store.replayed,
             pool=PoolState(streams + sip, free_streams + free_sip, self._store.pool.queued()),
             faults=faults,
-            notes=self._sweeper.notes(),
+            notes=[*self._hep_notes(), *self._sweeper.notes(), *self._archiver.notes()],
             reader=self._reader.restarts,
+            packing=Packing() if self._packer is None else self._packer.state,
             open_buckets=[
                 OpenBucket(path, bucket.sip_rows, bucket.media_rows, bucket.index_octets, bucket.octets)
                 for path, bucket in self._store.open_buckets()
@@ -279,61 +337,6 @@ class Recorder:
             disk_free=disk.free,
             disk_total=disk.total,
         )
-
-
-def bind_udp(address: Address, receivers: int) -> list[socket.socket]:
-    """Bind `receivers` sockets to one UDP address. Raises ConfigError, also when another program has the port."""
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    # Shared ports would let a second server take half of the packets unnoticed: the first socket asks for it alone.
-    probe = _bound(family, socket.SOCK_DGRAM, "--udp", address)
-    if receivers == 1:
-        return [probe]
-    port = probe.getsockname()[1]
-    probe.close()
-    return [
-        _bound(family, socket.SOCK_DGRAM, "--udp", Address(address.host, port), share=True) for _ in range(receivers)
-    ]
-
-
-def bind_http(address: Address, patience_seconds: float = 0.0) -> socket.socket:
-    """Bind and listen for HTTP, waiting so long for the port. The recorder owns it, so that it outlives a reader.
-
-    Raises ConfigError.
-    """
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    until = time.monotonic() + patience_seconds
-    while True:
-        try:
-            sock = _bound(family, socket.SOCK_STREAM, "--http", address, reuse=True)
-        except ConfigError:
-            if time.monotonic() >= until:
-                raise
-            time.sleep(0.05)
-            continue
-        sock.listen(512)
-        return sock
-
-
-def _bound(
-    family: int, kind: int, key: str, address: Address, *, share: bool = False, reuse: bool = False
-) -> socket.socket:
-    sock = socket.socket(family, kind | socket.SOCK_CLOEXEC)
-    try:
-        if share:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        if reuse:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(tuple(address))
-    except OSError as error:
-        sock.close()
-        raise ConfigError(
-            key, str(address), f"an address of this machine whose port is free ({error.strerror})"
-        ) from None
-    return sock
-
-
-def _name(sock: socket.socket) -> str:
-    return str(Address(*sock.getsockname()[:2]))
 
 
 def record(settings: Settings) -> None:

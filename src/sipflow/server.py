@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from sipflow.errors import ConfigError, SipflowError
+from sipflow.own_node import settled
 from sipflow.recorder import record
 from sipflow.server_log import set_up_log
 from sipflow.server_options import parse_arguments
@@ -19,7 +20,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     for sentence in settings.without_effect:
         LOG.warning("%s", sentence)
     try:
-        record(settings)
+        if settings.type == "remote":
+            # A recorder has no use for what answers questions, which is half of its memory at rest.
+            from sipflow.onlooker import look_on  # noqa: PLC0415
+
+            look_on(settings)
+        else:
+            record(settled(settings))
     except ConfigError as error:
         sys.exit(_say(error, 2))
     except SipflowError as error:

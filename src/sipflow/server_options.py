@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from sipflow.config import WITHOUT_EFFECT, Given, Settings, load, nearest
+from sipflow.config import WITHOUT_EFFECT, Settings, load
 from sipflow.errors import ConfigError
+from sipflow.given import Given, nearest
 from sipflow.version import __version__
 
 MIB = 1 << 20
@@ -88,6 +89,10 @@ def _bracketed(host: str) -> str:
 _DIRECT = {
     "udp": "--udp",
     "http": "--http",
+    "hep": "--hep",
+    "hep_tls": "--hep-tls",
+    "hep_tls_cert": "--hep-tls-cert",
+    "hep_tls_key": "--hep-tls-key",
     "root": "--dir",
     "subdirs": "--subdirs",
     "retention": "--retention",
@@ -99,7 +104,12 @@ _DIRECT = {
     "ttl_secs": "--ttl-secs",
     "flush_count": "--flush-count",
     "flush_interval_secs": "--flush-interval",
+    "node": "--node",
+    "pack": "--pack",
+    "archive_cache_mb": "--archive-cache-mb",
     "media": "--media",
+    "hide_digits": "--hide-digits",
+    "rules": "--rules",
     "trusted": "--trusted",
     "allow": "--allow",
     "pool_mb": "--pool-mb",
@@ -116,9 +126,10 @@ _DIRECT = {
 def _build_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="sipflow-server",
-        description="Receives mirrored SIP and RTP over UDP, stores it, and answers queries over HTTP.",
+        description="Receives mirrored SIP and RTP, stores it, and answers queries over HTTP.",
         epilog="Every setting may also stand in the [sipflow] table of --config FILE; the command line wins. "
-        "The HTTP token is read from the file (token) or from SIPFLOW_TOKEN, never from the command line.",
+        "Secrets are read from the file (token, hep_key) or from SIPFLOW_TOKEN and SIPFLOW_HEP_KEY, never from the "
+        "command line.",
         allow_abbrev=False,
     )
     add = parser.add_argument
@@ -126,6 +137,15 @@ def _build_parser() -> argparse.ArgumentParser:
     add("--config", metavar="FILE", help="read settings from the [sipflow] table of a TOML file")
     add("--udp", action="append", metavar="IP:PORT", help="take packets here; may be repeated (0.0.0.0:3000)")
     add("--http", metavar="IP:PORT", help="answer queries here (0.0.0.0:3001)")
+    add(
+        "--hep",
+        action="append",
+        metavar="IP:PORT",
+        help="take HEP here, by UDP and TCP; may be repeated; none (0.0.0.0:9060)",
+    )
+    add("--hep-tls", action="append", metavar="IP:PORT", help="take HEP here by TLS; may be repeated (none)")
+    add("--hep-tls-cert", metavar="FILE", help="the certificate for it, and those above it (PEM)")
+    add("--hep-tls-key", metavar="FILE", help="its key, unless that is in the same file (PEM)")
     add("--dir", "-r", "--root", dest="root", metavar="DIR", help="keep the data here (./data)")
     add("--subdirs", metavar="WORD", help="one directory per: hourly, daily, none (hourly)")
     for option, form, text in (
@@ -138,11 +158,26 @@ def _build_parser() -> argparse.ArgumentParser:
     ):
         setting = next(setting for setting, spelling in _DIRECT.items() if spelling == option)
         add(option, dest=setting, metavar=form, help=text)
+    add(
+        "--node",
+        metavar="NAME",
+        help="what this server is called: one of [[sipflow.nodes]] (that with an address of ours), and in an archive "
+        "(else the name of the machine)",
+    )
+    add("--archive-cache-mb", type=int, metavar="MB", help="keep so much of what is read from the archive (2048)")
+    add("--rules", dest="rules", metavar="FILE", help="rules of one's own for the diagnosis, a Python file (none)")
+    add(
+        "--hide-digits",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="show and play no keys that were pressed (no)",
+    )
+    add("--pack", action=argparse.BooleanOptionalAction, default=None, help="rewrite sealed buckets by call (yes)")
     add("--media", action=argparse.BooleanOptionalAction, default=None, help="record RTP (yes)")
     add("--flush-count", type=int, metavar="N", help="packets that may be pending before a commit (500)")
     add("--flush-interval", type=int, dest="flush_interval_secs", metavar="SECONDS", help="longest wait (10)")
     add("--trusted", action="append", metavar="CIDR", help="answer HTTP from this network without a token")
-    add("--allow", action="append", metavar="CIDR", help="take UDP packets from this network only; may be repeated")
+    add("--allow", action="append", metavar="CIDR", help="take packets from this network only; may be repeated")
     add("--pool-mb", type=int, metavar="MB", help="shared memory for packets on their way to disk (by memory)")
     add("--pool-dir", metavar="DIR", help="where that memory lives (/dev/shm, or DIR/.pool)")
     add("--recv-buffer-mb", type=int, metavar="MB", help="socket buffer (32)")

@@ -23,6 +23,7 @@ struct cast {
     struct sf_patch patches[16];
     struct sf_saying sayings[2];
     struct sf_role roles[1];
+    struct sf_line lines[1];
     struct sf_voice voices[3];
     uint8_t audio[CAST_LOOP + SF_TALKER_TAIL];
     uint8_t activity[CAST_LOOP / SF_TALKER_WINDOW];
@@ -99,23 +100,34 @@ static inline struct cast *cast_make(void)
         .payload_type = 8,
         .speaker = SF_CALLER,
         .quarters = 4,
+        .ticks = 1,
+        .event_type = 101,
     };
     c.roles[0].n = cast_frame(&c, SF_RTP, sf_slice(rtp, sizeof rtp));
     sf_store_be32(c.octets + c.octets_n - SF_TALKER_RTP - 4, SF_TALKER_RTP + 160);
     cast_hole(&c, at, at, "XXXX", 4, 0);
     c.patches[c.patches_n++] = (struct sf_patch){.at = 9, .field = 2}; /* the source's port */
+    c.lines[0] = (struct sf_line){.octets_at = (uint32_t)c.octets_n,
+                                  .n = 16,
+                                  .patches_at = (uint32_t)c.patches_n,
+                                  .patches_n = 1};
+    memcpy(c.octets + c.octets_n, "XXXXXXXXXXXXXXXX", 16);
+    c.octets_n += 16;
+    c.patches[c.patches_n++] = (struct sf_patch){.at = 0, .field = 0};
     c.mould = (struct sf_mould){
         .octets = c.octets,
         .fields = c.fields,
         .patches = c.patches,
         .sayings = c.sayings,
         .roles = c.roles,
+        .lines = c.lines,
         .voices = c.voices,
         .octets_n = c.octets_n,
         .fields_n = 3,
         .patches_n = c.patches_n,
         .sayings_n = 2,
         .roles_n = 1,
+        .lines_n = 1,
         .voices_n = 3,
         .speakers = 2,
         .time_at = 17,

@@ -6,6 +6,8 @@
 #define ROOM  16384
 #define COUNT 24
 
+static size_t payload_at;
+
 static const struct sf_chunk_identity stream = {.client_id = 7,
                                                 .leg = -1,
                                                 .ssrc = 0x11223344,
@@ -56,7 +58,7 @@ static void check_roundtrip(struct sf_slice chunk, unsigned count)
     static uint8_t content[ROOM + 64], data[ROOM], live[ROOM];
     static struct sf_rtp_row rows[COUNT], live_rows[COUNT];
     struct sf_block block;
-    size_t n = sf_columns_encode(chunk.p, chunk.n, count, content, &block);
+    size_t n = sf_columns_encode(chunk.p, chunk.n, count, content, &block, &payload_at);
     CHECK(n > 0 && n <= sf_columns_bound(chunk.n) && block.raw_length == n &&
           block.records == count);
     int64_t length = sf_chunk_data_length(chunk.p, chunk.n, count);
@@ -94,7 +96,7 @@ static void delays_are_rounded_to_the_nearest_millisecond(void)
         size_t used = lay_identity(memory, stream, "x");
         used = lay_packet(memory, used, 1000000, 1000000 + cases[i][0], "no rtp", 6);
         struct sf_block block;
-        size_t n = sf_columns_encode(memory, used, 1, content, &block);
+        size_t n = sf_columns_encode(memory, used, 1, content, &block, &payload_at);
         struct sf_columns columns;
         struct sf_rtp_row row;
         uint8_t data[6];
@@ -110,16 +112,16 @@ static void chunks_that_contradict_themselves_are_refused(void)
     uint64_t dice = 3;
     struct sf_block block;
     size_t used = roll_chunk(&dice, memory, 5);
-    CHECK(sf_columns_encode(memory, used, 6, dst, &block) == 0);
+    CHECK(sf_columns_encode(memory, used, 6, dst, &block, &payload_at) == 0);
     struct sf_rtp_row rows[8];
     for (size_t n = 0; n < used; n++) {
         struct sf_slice cut = guarded(memory, n);
-        if (sf_columns_encode(cut.p, cut.n, 5, dst, &block) == 0) {
+        if (sf_columns_encode(cut.p, cut.n, 5, dst, &block, &payload_at) == 0) {
             CHECK(!sf_chunk_rows(cut.p, cut.n, 5, rows, dst, ROOM));
         }
     }
     memory[offsetof(struct sf_chunk_identity, family)] = 5;
-    CHECK(sf_columns_encode(memory, used, 5, dst, &block) == 0);
+    CHECK(sf_columns_encode(memory, used, 5, dst, &block, &payload_at) == 0);
 }
 
 /* Decodes into memory of exactly the size that open promised. */
@@ -149,7 +151,7 @@ static void damaged_content_is_a_value_or_an_error(void)
     struct sf_block block;
     for (unsigned turn = 0; turn < 40; turn++) {
         size_t used = roll_chunk(&dice, memory, 6);
-        size_t n = sf_columns_encode(memory, used, 6, content, &block);
+        size_t n = sf_columns_encode(memory, used, 6, content, &block, &payload_at);
         for (size_t end = 0; end < n; end++) {
             struct sf_columns columns;
             CHECK(sf_columns_open(guarded(content, end), &columns) != SF_BLOCK_OK);
@@ -179,7 +181,7 @@ static void layout_is_what_the_document_says(void)
                      "ff 01 01 fe 01 01",
                      expected);
     struct sf_block block;
-    CHECK(sf_columns_encode(memory, used, 2, content, &block) == n);
+    CHECK(sf_columns_encode(memory, used, 2, content, &block, &payload_at) == n);
     CHECK(memcmp(content, expected, n) == 0);
     CHECK(block.t0_us == 5 && block.t1_us == 20005 && block.kind == 2 && block.transform == 1);
 }

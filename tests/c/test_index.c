@@ -16,6 +16,7 @@
 
 #define NOW     1750000000000000ull
 #define POOL    (16u << 20)
+#define CALLS   2000
 #define HOUR_US 3600000000ll
 #define SCHEMA  "src/sipflow/storage/schema.sql"
 
@@ -254,10 +255,60 @@ static void a_refused_commit_leaves_nothing(void)
     unlink(named("pool"));
 }
 
+/* Appends one message for each of many calls. */
+static void append_to_all(struct sf_index *index, const char *text, uint64_t time_us)
+{
+    struct sf_pool *pool = sf_pool_open(named("pool"), POOL, NOW);
+    struct sf_intake *intake = sf_intake_new(
+        pool, 0, (struct sf_intake_limits){.flush_interval_us = 10000000, .trust_time = true});
+    for (unsigned call = 0; call < CALLS; call++) {
+        char call_id[32];
+        snprintf(call_id, sizeof call_id, "call-%u@example", call);
+        struct sf_packet message = sip(call_id, text, time_us);
+        sf_intake_put(intake, &message, 1, NOW);
+    }
+    sf_intake_drain(intake);
+    sf_intake_free(intake);
+    struct sf_encoded out = encoded(pool, 0, NULL, 0);
+    struct sf_index_error error;
+    CHECK(out.count == 1 && out.portions[0]->sip_messages == CALLS);
+    CHECK(sf_index_append(index, (const struct sf_portion *const *)out.portions, 1, 0, &error));
+    sf_encoded_clear(&out);
+    sf_pool_free(pool);
+    unlink(named("pool"));
+}
+
+/* New calls fill page after page, and what a call adds later moves none of them. */
+static void a_row_stays_where_it_stands(void)
+{
+    static const char answer[] = "SIP/2.0 200 OK\r\nCSeq: 1 INVITE\r\n\r\n";
+    static const char bye[] = "BYE sip:b@h SIP/2.0\r\nTo: <sip:b@h>;tag=2\r\nCSeq: 2 BYE\r\n\r\n";
+    char database[128];
+    snprintf(database, sizeof database, "%s", named("rows.db"));
+    make_tables(database);
+    struct sf_index_error error;
+    int fd = open(named("rows.raw"), O_RDWR | O_CREAT, 0600);
+    struct sf_index *index = sf_index_open(database, fd, SF_INDEX_PROCESS, &error);
+    CHECK(index != NULL);
+    append_to_all(index, invite, NOW);
+    /* 129; 213 were they half empty, as after inserts that do not rise. */
+    CHECK(ask(database, "PRAGMA page_count") < 150);
+    int64_t spare = ask(database, "SELECT sum(length(spare)) FROM call_meta");
+    append_to_all(index, answer, NOW + 2000000);
+    append_to_all(index, bye, NOW + 4000000);
+    CHECK(ask(database, "SELECT count(*) FROM call_meta WHERE answer_us < bye_us") == CALLS);
+    /* New are three times, a status, its phrase, and a count above one: 3 * 8 + 2 + 2 + 1 octets.
+     */
+    CHECK(ask(database, "SELECT sum(length(spare)) FROM call_meta") == spare - 29 * CALLS);
+    sf_index_free(index);
+    close(fd);
+}
+
 int main(void)
 {
     CHECK(mkdtemp(directory) != NULL);
     what_went_in_is_in_the_bucket();
+    a_row_stays_where_it_stands();
     a_chunk_that_spans_two_periods_is_parted();
     damage_in_the_pool_costs_what_lies_behind_it();
     a_refused_commit_leaves_nothing();

@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #define NOW     1750000000000000ull
 #define POOL    (16u << 20)
@@ -248,6 +249,106 @@ static void sip_is_spread_by_how_much_comes(void)
     unlink(path);
 }
 
+/* A frame of HEP with a key, its SIP message packed. */
+static size_t hep_frame(uint8_t *out, const char *key, const void *message, size_t n)
+{
+    uint8_t *at = sf_store_be16(out + 6, 0);
+    at = sf_store_be16(sf_store_be16(at, 11), 7);
+    *at++ = 1;
+    at = sf_store_be16(sf_store_be16(sf_store_be16(at, 0), 14), (uint16_t)(6 + strlen(key)));
+    memcpy(at, key, strlen(key));
+    at += strlen(key);
+    uLongf packed = 65000;
+    CHECK(compress(at + 6, &packed, message, n) == Z_OK);
+    sf_store_be16(sf_store_be16(sf_store_be16(at, 0), 16), (uint16_t)(6 + packed));
+    at += 6 + packed;
+    memcpy(out, "HEP3", 4);
+    sf_store_be16(out + 4, (uint16_t)(at - out));
+    return (size_t)(at - out);
+}
+
+#define PACKED_CALLS 80
+#define FILLER       16000 /* so much of each message that they do not fit the unpacker together */
+
+/* Messages that were unpacked are the caller's until they are stored, however many come at once. */
+static void packed_messages_stay_whole(void)
+{
+    static uint8_t frames[PACKED_CALLS * 400], copy[SF_SIP_CHUNK];
+    static char message[FILLER + 100];
+    struct sf_pool *pool = sf_pool_open(path, POOL, NOW);
+    struct sf_hep_reader *reader = sf_hep_reader_new(sf_slice("s3cret", 6));
+    struct sf_intake *intake = sf_intake_new(pool, 0, limits(10000000));
+    struct sf_ledger *ledger = sf_intake_ledger(intake);
+    struct sf_peer peer = {.family = SF_IPV4, .ip = {10, 0, 0, 1}};
+    sf_intake_take_hep(intake, reader, true);
+    size_t n = 0, stream_from = 0;
+    for (unsigned call = 0; call < PACKED_CALLS; call++) {
+        int head = snprintf(message, 100, "SIP/2.0 200 OK\r\nCall-ID: p%u\r\n\r\n", call);
+        memset(message + head, 'a' + (int)(call % 26), FILLER);
+        size_t length = hep_frame(frames + n, "s3cret", message, (size_t)head + FILLER);
+        if (call < PACKED_CALLS / 2) {
+            sf_intake_datagram(intake, sf_slice(frames + n, length), &peer, NOW);
+            stream_from = n + length;
+        }
+        n += length;
+        CHECK(n + 400 <= sizeof frames || call == PACKED_CALLS - 1);
+    }
+    size_t taken;
+    struct sf_slice rest = sf_slice(frames + stream_from, n - stream_from);
+    CHECK(sf_intake_stream(intake, rest, &peer, NOW, &taken) == SF_OK && taken == rest.n);
+    for (unsigned call = 0; call < PACKED_CALLS; call++) {
+        char name[16];
+        unsigned found = 0;
+        int length = snprintf(name, sizeof name, "p%u", call);
+        for (uint32_t chunk = 0; chunk < sf_pool_chunks(pool); chunk++) {
+            uint64_t id;
+            uint32_t count;
+            if (sf_pool_desc(pool, chunk)->kind != SF_SIP_CLASS ||
+                sf_pool_call_records(pool, chunk, sf_slice(name, (size_t)length), copy, &id,
+                                     &count) == 0) {
+                continue;
+            }
+            const struct sf_pool_sip *record = (const struct sf_pool_sip *)copy;
+            const uint8_t *end =
+                copy + sizeof *record + record->call_id_length + record->payload_length;
+            CHECK(record->payload_length > FILLER);
+            for (unsigned i = 1; i <= FILLER; i++) {
+                CHECK(end[-(int)i] == 'a' + call % 26);
+            }
+            found += count;
+        }
+        CHECK(found == 1);
+    }
+    CHECK(ledger->frames == PACKED_CALLS && ledger->taken[SF_SIP] == PACKED_CALLS);
+
+    /* What does not carry the key, what is no HEP, and what breaks a stream off. */
+    n = hep_frame(frames, "secret", "x", 1);
+    sf_intake_datagram(intake, sf_slice(frames, n), &peer, NOW);
+    CHECK(ledger->refused[SF_HEP_KEY] == 1 && ledger->frames == PACKED_CALLS + 1);
+    sf_intake_datagram(intake, sf_slice("SG\1\0\0", 5), &peer, NOW);
+    CHECK(ledger->refused[SF_BAD_MAGIC] == 1 && ledger->refused_datagrams == 1);
+    CHECK(sf_intake_stream(intake, sf_slice(frames, n - 1), &peer, NOW, &taken) == SF_OK);
+    CHECK(taken == 0);
+    memcpy(frames + n, "GET ", 4);
+    CHECK(sf_intake_stream(intake, sf_slice(frames, n + 4), &peer, NOW, &taken) == SF_BAD_MAGIC);
+    CHECK(taken == n && ledger->refused[SF_HEP_KEY] == 2 && ledger->refused_datagrams == 2);
+    const struct sf_source *source =
+        &sf_pool_head(pool)->sources[sf_pool_source(pool, SF_IPV4, peer.ip)];
+    CHECK(source->taken[SF_SIP] == PACKED_CALLS && source->refused == 4);
+    CHECK(source->datagrams == PACKED_CALLS + 4);
+    /* SipFlow frames and HEP at one port. */
+    sf_intake_take_hep(intake, reader, false);
+    sf_intake_datagram(intake, sf_slice("SG\1\0\0", 5), &peer, NOW);
+    n = hep_frame(frames, "s3cret", "SIP/2.0 100 Trying\r\ni: q\r\n\r\n", 29);
+    sf_intake_datagram(intake, sf_slice(frames, n), &peer, NOW);
+    sf_intake_flush_batch(intake, NOW);
+    CHECK(ledger->taken[SF_SIP] == PACKED_CALLS + 1 && ledger->refused_datagrams == 2);
+    sf_intake_free(intake);
+    sf_hep_reader_free(reader);
+    sf_pool_free(pool);
+    unlink(path);
+}
+
 int main(void)
 {
     snprintf(path, sizeof path, "/tmp/sipflow-test-pool-%d", (int)getpid());
@@ -255,6 +356,7 @@ int main(void)
     sip_is_spread_by_how_much_comes();
     a_full_pool_drops_rtp_counted_and_still_takes_sip();
     what_this_process_took_is_not_queued_twice();
+    packed_messages_stay_whole();
     pools_that_are_none();
     puts("ok intake");
     return 0;

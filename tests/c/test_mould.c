@@ -7,6 +7,7 @@
 #endif
 #include "cast.h"
 #include "guard.h"
+#include "jump.h"
 #include "rtp.h"
 
 #include <inttypes.h>
@@ -96,11 +97,12 @@ static void streams_are_cast_between_their_messages(void)
 {
     struct cast *c = cast_make();
     struct sf_talker t;
-    CHECK(sf_mould_cast(&c->mould, &call, 0, &t));
+    struct sf_script script;
+    CHECK(sf_mould_cast(&c->mould, &call, 0, &t, &script));
     uint64_t until = sf_mould_time(&c->mould, &call, 1);
     CHECK(t.capture_us == START + 10000);
     CHECK(t.count == (until - t.capture_us) / 20000);
-    CHECK(t.place < CAST_LOOP && t.activity == NULL && t.steps == NULL);
+    CHECK(t.place < CAST_LOOP && t.activity == NULL && t.script == NULL && t.flags == 0);
     uint8_t room[SF_TALKER_ROOM];
     for (uint32_t sent = 0; t.at < t.count; sent++) {
         struct sf_packet packet;
@@ -115,12 +117,71 @@ static void streams_are_cast_between_their_messages(void)
         CHECK(rtp.timestamp == (uint32_t)((sf_draw(call.key, 22) >> 32) + sent * 160));
     }
     c->roles[0].quarters = 1;
-    CHECK(sf_mould_cast(&c->mould, &call, 0, &t));
+    CHECK(sf_mould_cast(&c->mould, &call, 0, &t, &script));
     CHECK(t.count == (until - t.capture_us) / 4 / 20000);
     c->roles[0].suppressed = 1;
-    CHECK(sf_mould_cast(&c->mould, &call, 0, &t) && t.activity == c->activity);
+    CHECK(sf_mould_cast(&c->mould, &call, 0, &t, &script) && t.activity == c->activity);
     struct sf_call brief = {.key = 42, .start_us = START, .span_us = 20000};
-    CHECK(!sf_mould_cast(&c->mould, &brief, 0, &t)); /* no time for a packet */
+    CHECK(!sf_mould_cast(&c->mould, &brief, 0, &t, &script)); /* no time for a packet */
+    c->roles[0].suppressed = 0;
+    c->roles[0].tail_us = 25000;
+    CHECK(sf_mould_cast(&c->mould, &call, 0, &t, &script));
+    CHECK(t.count == (until - 25000 - t.capture_us) / 4 / 20000);
+}
+
+/* A role with digits or a poor network has a script, which says the same whenever it is begun. */
+static void scripted_streams_have_their_digits_and_their_losses(void)
+{
+    struct cast *c = cast_make();
+    struct sf_call brief = {.key = 42, .start_us = START, .span_us = 3000000};
+    struct sf_talker t;
+    struct sf_script script;
+    uint64_t chance = sf_draw(42, 23);
+    c->roles[0].scripted = 1;
+    c->roles[0].digits = 4;
+    CHECK(sf_mould_fault(&c->mould) == NULL);
+    CHECK(sf_mould_cast(&c->mould, &brief, 0, &t, &script));
+    CHECK(t.flags == SF_TALKER_SCRIPTED && t.script == &script && script.digits_n == 4);
+    for (unsigned i = 0; i < 4; i++) {
+        CHECK(script.digits[i] == (chance >> (4 * i) & 15) % 12);
+    }
+    uint8_t room[SF_TALKER_ROOM];
+    unsigned events = 0, all = 0;
+    while (t.at < t.count) {
+        struct sf_packet packet;
+        struct sf_rtp rtp;
+        size_t size = sf_talker_size(&t);
+        CHECK(sf_talker_write(&t, room) == room + size);
+        CHECK(sf_packet_parse(sf_slice(room, size), &packet) == SF_OK);
+        CHECK(sf_rtp_parse(packet.payload, &rtp) && rtp.sequence == (uint16_t)(t.sequence + all));
+        events += rtp.payload_type == 101;
+        all++;
+    }
+    CHECK(all == script.count && events == 4 * 10);
+    c->roles[0].digits = 0;
+    c->roles[0].network = (struct sf_impairment){.loss = UINT32_MAX, .burst = UINT32_MAX};
+    CHECK(sf_mould_cast(&c->mould, &brief, 0, &t, &script));
+    for (all = 0; t.at < t.count; all++) {
+        sf_talker_write(&t, room);
+    }
+    CHECK(all == 2); /* the first and the last */
+}
+
+/* Jump hash of the Call-ID that the frames have. */
+static void a_line_is_placed_by_its_call_id(void)
+{
+    struct cast *c = cast_make();
+    uint8_t call_id[SF_CALL_ID];
+    unsigned at[3] = {0};
+    for (uint64_t key = 0; key < 300; key++) {
+        char id[17];
+        snprintf(id, sizeof id, "%016" PRIx64, sf_draw(key, 16));
+        CHECK(sf_mould_call_id(&c->mould, key, 0, call_id) == 16 && memcmp(call_id, id, 16) == 0);
+        int32_t node = sf_mould_node(&c->mould, key, 0, 3);
+        CHECK(node == sf_jump(sf_slice(id, 16), 3));
+        at[node]++;
+    }
+    CHECK(at[0] > 60 && at[1] > 60 && at[2] > 60);
 }
 
 static void refused(const char *what, struct cast *c)
@@ -174,6 +235,18 @@ static void what_leaves_its_array_is_refused(void)
     REFUSED(c->roles[0].quarters = 0);
     REFUSED(c->roles[0].speaker = 3);
     REFUSED(c->roles[0].first_voice = 1);
+    REFUSED(c->roles[0].ticks = 0);
+    REFUSED(c->roles[0].digits = SF_SCRIPT_DIGITS + 1);
+    REFUSED(c->roles[0].network.jitter_us = SF_SCRIPT_JITTER_US + 1);
+    REFUSED(c->sayings[0].line = 1);
+    REFUSED(c->sayings[1].line = 1);
+    REFUSED(c->mould.lines_n = 0);
+    REFUSED(c->mould.lines_n = SF_LINES + 1);
+    REFUSED(c->lines[0].n = SF_CALL_ID + 1);
+    REFUSED(c->lines[0].n = 15);
+    REFUSED(c->lines[0].octets_at = UINT32_MAX);
+    REFUSED(c->lines[0].patches_at = UINT32_MAX);
+    REFUSED(c->voices[1].frames = &(uint32_t){0});
 }
 
 int main(void)
@@ -182,6 +255,8 @@ int main(void)
     messages_are_filled();
     fields_of_every_form_and_width();
     streams_are_cast_between_their_messages();
+    scripted_streams_have_their_digits_and_their_losses();
+    a_line_is_placed_by_its_call_id();
     what_leaves_its_array_is_refused();
     puts("ok mould");
     return 0;

@@ -1,12 +1,13 @@
 /*
  * The sender against a socket of our own: everything handed over goes out once, in order, in sound
- * datagrams within the budget, however it is packed; single frames that the kernel cuts apart
- * arrive as they were written, and so they do when it refuses; and places are used again.
+ * datagrams within the budget, however it is packed; what the kernel cuts apart arrives as it was
+ * written, and so it does when it refuses; and places are used again.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
 #include "cast.h"
+#include "crc32c.h"
 #include "guard.h"
 #include "rtp.h"
 #include "sender.h"
@@ -34,9 +35,37 @@ static void open_sockets(void)
     CHECK(connect(out, (struct sockaddr *)&at, sizeof at) == 0);
 }
 
+/* Takes what came as one message into `octets`, of 65536; gives its length, -1 when nothing is
+ * left, and the length of the datagrams in it: of one, or with UDP_GRO of many of which the last is
+ * shorter. */
+static ssize_t take(uint8_t *octets, size_t *length)
+{
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+    struct iovec vector = {.iov_base = octets, .iov_len = 65536};
+    struct msghdr message = {.msg_iov = &vector,
+                             .msg_iovlen = 1,
+                             .msg_control = control,
+                             .msg_controllen = sizeof control};
+    ssize_t n = recvmsg(in, &message, MSG_DONTWAIT);
+    if (n < 0) {
+        return n;
+    }
+    *length = (size_t)n;
+    struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+    if (head != NULL && head->cmsg_level == IPPROTO_UDP && head->cmsg_type == UDP_GRO) {
+        int cut;
+        memcpy(&cut, CMSG_DATA(head), sizeof cut);
+        *length = (size_t)cut;
+        CHECK(((size_t)n + *length - 1) / *length <= 64);
+    }
+    return n;
+}
+
 /* What came, and how far each call has come. */
 struct heard {
     uint64_t sip, rtp, datagrams;
+    uint64_t uncut; /* messages of several datagrams */
+    uint32_t sum;   /* of all datagrams and their lengths, in the order they came */
     size_t largest;
     bool in_order;              /* whether each of them must come in order */
     uint64_t last_us[CALLS][2]; /* of its dialog and of its stream */
@@ -55,25 +84,38 @@ static unsigned number_of(struct sf_slice call_id)
     return 0;
 }
 
+static void hear_one(struct heard *heard, const uint8_t *datagram, size_t n)
+{
+    struct sf_datagram opened;
+    struct sf_slice octets;
+    uint32_t length = (uint32_t)n;
+    CHECK(sf_datagram_open(sf_slice(datagram, n), &opened) == SF_OK);
+    heard->datagrams++;
+    heard->largest = n > heard->largest ? n : heard->largest;
+    heard->sum = sf_crc32c(heard->sum, &length, sizeof length);
+    heard->sum = sf_crc32c(heard->sum, datagram, n);
+    while (sf_datagram_next(&opened, &octets)) {
+        struct sf_packet packet;
+        CHECK(sf_packet_parse(octets, &packet) == SF_OK);
+        unsigned i = number_of(packet.call_id);
+        CHECK(!heard->in_order || packet.time_us >= heard->last_us[i][packet.kind]);
+        CHECK(!heard->in_order || packet.kind == SF_SIP || heard->last_us[i][SF_SIP] != 0);
+        heard->last_us[i][packet.kind] = packet.time_us;
+        heard->sip += packet.kind == SF_SIP;
+        heard->rtp += packet.kind == SF_RTP;
+    }
+}
+
 static void hear(struct heard *heard)
 {
-    static uint8_t datagram[65536];
+    static uint8_t octets[65536];
     ssize_t n;
-    while ((n = recv(in, datagram, sizeof datagram, MSG_DONTWAIT)) >= 0) {
-        struct sf_datagram opened;
-        struct sf_slice octets;
-        CHECK(sf_datagram_open(sf_slice(datagram, (size_t)n), &opened) == SF_OK);
-        heard->datagrams++;
-        heard->largest = (size_t)n > heard->largest ? (size_t)n : heard->largest;
-        while (sf_datagram_next(&opened, &octets)) {
-            struct sf_packet packet;
-            CHECK(sf_packet_parse(octets, &packet) == SF_OK);
-            unsigned i = number_of(packet.call_id);
-            CHECK(!heard->in_order || packet.time_us >= heard->last_us[i][packet.kind]);
-            CHECK(!heard->in_order || packet.kind == SF_SIP || heard->last_us[i][SF_SIP] != 0);
-            heard->last_us[i][packet.kind] = packet.time_us;
-            heard->sip += packet.kind == SF_SIP;
-            heard->rtp += packet.kind == SF_RTP;
+    size_t length;
+    while ((n = take(octets, &length)) >= 0) {
+        heard->uncut += length < (size_t)n;
+        for (size_t at = 0; at < (size_t)n; at += length) {
+            size_t left = (size_t)n - at;
+            hear_one(heard, octets + at, left < length ? left : length);
         }
     }
 }
@@ -95,10 +137,12 @@ static struct heard send_calls(struct sf_sender_settings set, uint64_t *expected
     *expected_rtp = 0;
     for (uint64_t i = 0; i < CALLS; i++) {
         struct sf_planned planned = {
-            .call = {.key = i, .start_us = START + i * 25000, .span_us = 100000 + i * 1000}};
+            .call = {.key = i, .start_us = START + i * 25000, .span_us = 100000 + i * 1000},
+            .lines = 1};
         struct sf_talker t;
+        struct sf_script script;
         CHECK(sf_sender_add_call(sender, &planned));
-        if (!set.sip_only && sf_mould_cast(&c->mould, &planned.call, 0, &t)) {
+        if (!set.sip_only && sf_mould_cast(&c->mould, &planned.call, 0, &t, &script)) {
             *expected_rtp += t.count;
         }
     }
@@ -136,6 +180,24 @@ static void all_of_it_goes_out_however_it_is_packed(void)
     }
 }
 
+/* The same datagrams in the same order, octet by octet, whoever cuts them. */
+static void batches_arrive_as_written_when_the_kernel_cuts_them(void)
+{
+    uint64_t rtp;
+    struct sf_sender_settings set = settings();
+    struct heard plain = send_calls(set, &rtp);
+    CHECK(plain.uncut == 0 && plain.datagrams > 100);
+    set.offload = true;
+    for (int gro = 0; gro < 2; gro++) {
+        CHECK(setsockopt(in, IPPROTO_UDP, UDP_GRO, &gro, sizeof gro) == 0);
+        struct heard cut = send_calls(set, &rtp);
+        CHECK(cut.datagrams == plain.datagrams && cut.sum == plain.sum);
+        CHECK(gro ? cut.uncut > 0 && cut.uncut < cut.datagrams / 2 : cut.uncut == 0);
+    }
+    int off = 0;
+    CHECK(setsockopt(in, IPPROTO_UDP, UDP_GRO, &off, sizeof off) == 0);
+}
+
 /* Far more than a block of the wheel holds, due together and due behind the wheel's horizon. */
 static void many_streams_at_once_and_late_ones(void)
 {
@@ -146,16 +208,19 @@ static void many_streams_at_once_and_late_ones(void)
     struct heard heard = {0};
     for (unsigned i = 0; i < STREAMS; i++) {
         struct sf_call call = {.key = i % CALLS, .start_us = START, .span_us = 90000};
-        struct sf_step *steps = calloc(3, sizeof *steps);
+        struct sf_script *script = calloc(1, sizeof *script);
         struct sf_talker t;
-        CHECK(steps != NULL && sf_mould_cast(&c->mould, &call, 0, &t));
-        steps[1].at_us = 100;
-        steps[2].at_us = 9000000; /* more than twice around */
-        t.steps = i % 2 ? steps : NULL;
+        CHECK(script != NULL && sf_mould_cast(&c->mould, &call, 0, &t, script));
         t.count = 3;
-        t.capture_us = START + (i % 3 == 0 ? 0 : 5000);
+        t.capture_us = START + (i % 3 == 0 ? 0 : i % 3 == 1 ? 5000 : 9000000); /* twice around */
+        if (i % 2) {
+            *script = (struct sf_script){.chance = i, .count = 3, .samples = 160};
+            CHECK(sf_script_begin(script));
+            t.script = script;
+            t.flags = SF_TALKER_SCRIPTED;
+        }
         CHECK(sf_sender_add_talker(sender, &t));
-        free(steps); /* the sender has its own */
+        free(script); /* the sender has its own */
     }
     for (uint64_t clock = START; sf_sender_left(sender) > 0; clock += 1000) {
         CHECK(clock < START + 10000000);
@@ -170,13 +235,13 @@ enum { MANY = 240, ALIKE = 100 };
 
 /* Streams of many lengths, ALIKE of them of one, some with packets of two lengths. The capture
  * times of most of them have several packets in a millisecond. */
-static void make_streams(struct sf_talker *talkers, struct sf_step *steps)
+static void make_streams(struct sf_talker *talkers, struct sf_script *scripts)
 {
     struct cast *c = cast_make();
     for (uint32_t i = 0; i < MANY; i++) {
         struct sf_call call = {.key = i % CALLS, .start_us = START, .span_us = 90000};
         struct sf_talker *t = &talkers[i];
-        CHECK(sf_mould_cast(&c->mould, &call, 0, t));
+        CHECK(sf_mould_cast(&c->mould, &call, 0, t, &scripts[i]));
         t->samples = (uint16_t)(i < ALIKE ? 80 : 2 + i % 70);
         t->count = i < ALIKE ? 2 : 5;
         t->capture_us = START + i % 7 * 100;
@@ -185,13 +250,34 @@ static void make_streams(struct sf_talker *talkers, struct sf_step *steps)
         uint32_t payload = SF_TALKER_RTP + t->samples;
         sf_store_be32(t->head + t->head_octets - SF_TALKER_RTP - 4, payload);
         if (i % 3 == 0) {
-            for (unsigned k = 0; k < 5; k++) {
-                steps[i * 5 + k] = (struct sf_step){
-                    .at_us = k * 150, .sequence = (uint16_t)k, .flags = k % 2 ? SF_STEP_EVENT : 0};
-            }
-            t->steps = steps + (size_t)i * 5;
+            t->count = 30;
+            scripts[i] = (struct sf_script){
+                .chance = i,
+                .count = 30,
+                .samples = t->samples,
+                .digits_n = 1,
+                .network = {.jitter_us = 9000, .reorder = 1u << 31, .duplicate = 1u << 30}};
+            CHECK(sf_script_begin(&scripts[i]));
+            t->script = &scripts[i];
+            t->flags = SF_TALKER_SCRIPTED;
         }
     }
+}
+
+static unsigned packets_of(const struct sf_talker *talker)
+{
+    struct sf_talker t = *talker;
+    uint8_t frame[SF_TALKER_ROOM];
+    struct sf_script script;
+    unsigned n = 0;
+    if (t.script != NULL) {
+        script = *t.script;
+        t.script = &script;
+    }
+    for (; t.at < t.count; n++) {
+        sf_talker_write(&t, frame);
+    }
+    return n;
 }
 
 /* Compares a datagram with the next frame of the stream that it says it is of. */
@@ -207,59 +293,44 @@ static void expect(struct sf_talker *talkers, const uint8_t *datagram, size_t n)
     CHECK(n == size && memcmp(datagram, frame, n) == 0);
 }
 
-/* Takes what came; gives how many messages came uncut (UDP_GRO), of at most 64 datagrams each. */
+/* Compares what came with the streams; gives how many messages came uncut (UDP_GRO). */
 static unsigned hear_uncut(struct sf_talker *talkers, unsigned *datagrams)
 {
     static uint8_t octets[65536];
     unsigned uncut = 0;
-    for (;;) {
-        _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
-        struct iovec vector = {.iov_base = octets, .iov_len = sizeof octets};
-        struct msghdr message = {.msg_iov = &vector,
-                                 .msg_iovlen = 1,
-                                 .msg_control = control,
-                                 .msg_controllen = sizeof control};
-        ssize_t n = recvmsg(in, &message, MSG_DONTWAIT);
-        if (n < 0) {
-            return uncut;
-        }
-        size_t length = (size_t)n;
-        struct cmsghdr *head = CMSG_FIRSTHDR(&message);
-        if (head != NULL && head->cmsg_level == IPPROTO_UDP && head->cmsg_type == UDP_GRO) {
-            int cut;
-            memcpy(&cut, CMSG_DATA(head), sizeof cut);
-            length = (size_t)cut;
-            uncut += length < (size_t)n;
-            CHECK(((size_t)n + length - 1) / length <= 64);
-        }
+    ssize_t n;
+    size_t length;
+    while ((n = take(octets, &length)) >= 0) {
+        uncut += length < (size_t)n;
         for (size_t at = 0; at < (size_t)n; at += length) {
             size_t left = (size_t)n - at;
             expect(talkers, octets + at, left < length ? left : length);
             ++*datagrams;
         }
     }
+    return uncut;
 }
 
 /* With `gro` the socket shows what came in one piece; without, it is given every datagram. */
 static unsigned send_streams(bool offload, int gro, int no_check)
 {
     static struct sf_talker talkers[MANY];
-    static struct sf_step steps[MANY * 5];
+    static struct sf_script scripts[MANY];
     struct sf_sender_settings set = settings();
     unsigned uncut = 0, datagrams = 0, packets = 0;
     set.single = true;
     set.offload = offload;
-    make_streams(talkers, steps);
+    make_streams(talkers, scripts);
     CHECK(setsockopt(in, IPPROTO_UDP, UDP_GRO, &gro, sizeof gro) == 0);
     CHECK(setsockopt(out, SOL_SOCKET, SO_NO_CHECK, &no_check, sizeof no_check) == 0);
     struct sf_sender *sender = sf_sender_new(&set);
     CHECK(sender != NULL);
     for (unsigned i = 0; i < MANY; i++) {
         CHECK(sf_sender_add_talker(sender, &talkers[i]));
-        packets += talkers[i].count;
+        packets += packets_of(&talkers[i]);
     }
     for (uint64_t clock = START; sf_sender_left(sender) > 0; clock += 1000) {
-        CHECK(clock < START + 100000);
+        CHECK(clock < START + 1000000);
         CHECK(sf_sender_run(sender, clock));
         uncut += hear_uncut(talkers, &datagrams);
     }
@@ -289,15 +360,18 @@ static void a_sender_can_go_at_any_time(void)
     struct cast *c = cast_make();
     struct sf_sender_settings set = settings();
     struct sf_sender *sender = sf_sender_new(&set);
-    struct sf_step steps[2] = {{.at_us = 0}, {.at_us = 1000}};
+    struct sf_script script = {.chance = 1, .count = 2, .samples = 160};
+    struct sf_script other;
     struct sf_call call = {.key = 1, .start_us = START, .span_us = 90000};
     struct sf_talker t;
-    CHECK(sf_mould_cast(&c->mould, &call, 0, &t));
-    t.steps = steps;
+    CHECK(sf_mould_cast(&c->mould, &call, 0, &t, &other));
+    CHECK(sf_script_begin(&script));
+    t.script = &script;
+    t.flags = SF_TALKER_SCRIPTED;
     t.count = 2;
     CHECK(sf_sender_add_mould(sender, &c->mould));
     CHECK(sf_sender_add_talker(sender, &t));
-    CHECK(sf_sender_add_call(sender, &(struct sf_planned){.call = call}));
+    CHECK(sf_sender_add_call(sender, &(struct sf_planned){.call = call, .lines = 1}));
     CHECK(sf_sender_run(sender, START + 1000));
     CHECK(sf_sender_left(sender) > 0);
     CHECK(sf_sender_free(sender) == NULL && sf_sender_free(NULL) == NULL);
@@ -307,6 +381,7 @@ int main(void)
 {
     open_sockets();
     all_of_it_goes_out_however_it_is_packed();
+    batches_arrive_as_written_when_the_kernel_cuts_them();
     many_streams_at_once_and_late_ones();
     single_frames_are_cut_by_the_kernel_and_arrive_as_written();
     a_sender_can_go_at_any_time();

@@ -39,6 +39,7 @@ static struct sf_talker talker(uint16_t samples, uint32_t count)
         .samples = samples,
         .type = 0x80 | 8,
         .event_type = 101,
+        .ticks = 1,
         .time_at = 17,
     };
     uint8_t *end = sf_packet_encode(&packet, 3, t.head);
@@ -127,43 +128,96 @@ static void silence_is_left_out_and_time_goes_on(void)
 
 static void scripts_are_followed(void)
 {
-    struct sf_step *steps = malloc(4 * sizeof *steps); /* the sanitizer guards its end */
-    CHECK(steps != NULL);
-    memcpy(steps,
-           &(struct sf_step[]){
-               {.at_us = 0, .media = 0, .sequence = 0, .flags = SF_STEP_MARKER},
-               {.at_us = 45000, .media = 320, .sequence = 2},
-               {.at_us = 45001, .media = 160, .sequence = 1},
-               {.at_us = 60000,
-                .media = 480,
-                .sequence = 3,
-                .duration = 800,
-                .event = 11,
-                .flags = SF_STEP_EVENT | SF_STEP_END},
-           },
-           4 * sizeof *steps);
-    struct sf_talker t = talker(160, 4);
-    t.steps = steps;
-    for (uint32_t i = 0; i < 4; i++) {
-        struct sf_step step = steps[i];
+    struct sf_script script = {
+        .chance = 7, .count = 60, .samples = 160, .digits_n = 1, .digits = {11}};
+    struct sf_talker t = talker(160, 60);
+    CHECK(sf_script_begin(&script));
+    struct sf_script again = script;
+    t.script = &script;
+    t.flags = SF_TALKER_SCRIPTED;
+    uint32_t events = 0;
+    for (uint32_t i = 0; i < 60; i++) {
+        struct sf_step step = again.step;
         CHECK(sf_talker_due(&t) == START + step.at_us && sf_talker_time(&t) == sf_talker_due(&t));
         struct sf_rtp rtp;
         struct sf_packet packet = next(&t, &rtp);
-        bool event = i == 3;
+        bool event = i >= 30 && i < 40;
         CHECK(packet.time_us == START + step.at_us);
-        CHECK(rtp.marker == (i == 0) && rtp.payload_type == (event ? 101 : 8));
-        CHECK(rtp.sequence == (uint16_t)(65530 + step.sequence));
-        CHECK(rtp.timestamp == 0xffffff00u + step.media);
+        CHECK(rtp.marker == (i == 0 || i == 30 || i == 40));
+        CHECK(rtp.payload_type == (event ? 101 : 8));
+        CHECK(rtp.sequence == (uint16_t)(65530 + i));
+        CHECK(rtp.timestamp == 0xffffff00u + (event ? 30 : i) * 160);
         if (event) {
-            static const uint8_t expected[] = {11, 0x8a, 0x03, 0x20};
+            uint16_t duration = (uint16_t)((i < 38 ? i - 29 : 8) * 160);
+            uint8_t expected[] = {11, i < 37 ? 0x0a : 0x8a, (uint8_t)(duration >> 8),
+                                  (uint8_t)duration};
             CHECK(rtp.payload.n == 4 && memcmp(rtp.payload.p, expected, 4) == 0);
+            events++;
         } else {
             CHECK(rtp.payload.n == 160);
-            CHECK(memcmp(rtp.payload.p, audio + (1500 + step.media) % LOOP, 160) == 0);
+            CHECK(memcmp(rtp.payload.p, audio + (1500 + i * 160) % LOOP, 160) == 0);
         }
+        CHECK(sf_script_next(&again) == (i < 59));
+    }
+    CHECK(t.at == t.count && events == 10);
+}
+
+/* Frames of their own lengths, and a clock of 48 kHz. */
+static void frames_are_sent_whole_by_their_own_clock(void)
+{
+    uint32_t frames[LOOP / 160 + 1];
+    for (uint32_t i = 0; i <= LOOP / 160; i++) {
+        frames[i] = i * (i + 3); /* 4, 6, 8 octets and so on; the last ends at 130 */
+    }
+    struct sf_talker t = talker(160, 25);
+    t.frames = frames;
+    t.place = 1440;
+    t.ticks = 6;
+    t.flags = SF_TALKER_FRAMED;
+    for (uint32_t i = 0; i < 25; i++) {
+        struct sf_rtp rtp;
+        uint32_t frame = (9 + i) % 10;
+        next(&t, &rtp);
+        CHECK(rtp.timestamp == 0xffffff00u + i * 960);
+        CHECK(rtp.payload.n == frames[frame + 1] - frames[frame]);
+        CHECK(memcmp(rtp.payload.p, audio + frames[frame], rtp.payload.n) == 0);
     }
     CHECK(t.at == t.count);
-    free(steps);
+}
+
+/* HEP: lengths and times stand elsewhere; what is behind the head is the same. */
+static void frames_of_hep_have_their_lengths_and_times(void)
+{
+    static const uint8_t head[] = {
+        'H', 'E', 'P', '3', 0, 0,                          /* total length */
+        0,   0,   0,   9,   0, 10, 0xff, 0xff, 0xff, 0xff, /* seconds */
+        0,   0,   0,   10,  0, 10, 0xff, 0xff, 0xff, 0xff, /* microseconds */
+        0,   0,   0,   15,  0, 0,                          /* payload */
+    };
+    struct sf_script script = {.chance = 7, .count = 60, .samples = 160, .digits_n = 1};
+    struct sf_talker t = talker(160, 60);
+    CHECK(sf_script_begin(&script));
+    t.script = &script;
+    t.flags = SF_TALKER_SCRIPTED | SF_TALKER_HEP;
+    t.capture_us = START + 999999;
+    t.time_at = 12;
+    memset(t.head, 0x80, sizeof t.head);
+    memcpy(t.head, head, sizeof head);
+    t.head_octets = sizeof head + SF_TALKER_RTP;
+    for (uint32_t i = 0; i < 60; i++) {
+        uint8_t *room = malloc(SF_TALKER_ROOM);
+        CHECK(room != NULL);
+        size_t size = sf_talker_size(&t);
+        uint64_t time_us = sf_talker_time(&t);
+        bool event = i >= 30 && i < 40;
+        CHECK(size == sizeof head + SF_TALKER_RTP + (event ? 4 : 160));
+        CHECK(sf_talker_write(&t, room) == room + size);
+        CHECK(sf_load_be16(room + 4) == size);
+        CHECK(sf_load_be32(room + 12) == time_us / 1000000);
+        CHECK(sf_load_be32(room + 22) == time_us % 1000000);
+        CHECK(sf_load_be16(room + 30) == size - 26);
+        free(room);
+    }
 }
 
 int main(void)
@@ -174,6 +228,8 @@ int main(void)
     plain_streams_count_on_through_every_wrap();
     silence_is_left_out_and_time_goes_on();
     scripts_are_followed();
+    frames_are_sent_whole_by_their_own_clock();
+    frames_of_hep_have_their_lengths_and_times();
     puts("ok talker");
     return 0;
 }

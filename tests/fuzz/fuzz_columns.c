@@ -27,7 +27,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *octets, size_t n)
     unsigned count = n > 0 ? octets[n - 1] % 8 : 0;
     uint8_t *content = malloc(sf_columns_bound(n));
     struct sf_block block;
-    size_t length = sf_columns_encode(octets, n, count, content, &block);
+    size_t payload_at;
+    size_t length = sf_columns_encode(octets, n, count, content, &block, &payload_at);
     int64_t data_length = sf_chunk_data_length(octets, n, count);
     if (length > sf_columns_bound(n) || (length > 0) != (data_length >= 0)) {
         abort();

@@ -57,7 +57,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *octets, size_t n)
         struct sf_chunk_facts facts;
         struct sf_block head;
         if (sound > 0) {
-            size_t length = sf_columns_encode(memory, used, sound, content, &head);
+            size_t payload_at;
+            size_t length = sf_columns_encode(memory, used, sound, content, &head, &payload_at);
             if (!sf_chunk_facts(memory, used, sound, &facts) || facts.packets != sound ||
                 length == 0 || length > sf_columns_bound(used) ||
                 sf_portion_read(portion, &head, 0, sf_slice(content, length)) != SF_BLOCK_OK) {

@@ -116,6 +116,18 @@ def rtp_true(truth: dict[str, Any], name: str) -> dict[Stream, int]:
     return {(stream["src"], stream["dst"], stream["ssrc"]): stream["packets"] for stream in truth[name]}
 
 
+def hep_true(truth: dict[str, Any]) -> dict[str, list[list[int | str]]]:
+    """Give the SIP messages that came by HEP, by call."""
+    seen = defaultdict(list)
+    for one in truth["hep"]:
+        if one["proto_type"] == 1:
+            first = one["first_line"].split(" ", 2)
+            place = [f"{one[f'{end}4']}:{one[f'{end}_port']}" for end in ("src", "dst")]
+            what = first[1] if first[0] == "SIP/2.0" else first[0]
+            seen[one["call_id"]].append([one["time_us"], *place, what])
+    return dict(seen)
+
+
 # Where the count of tshark is not what is right; the tests below say what is.
 JUDGED = {"fuzzed-aaa", "rfc4475-torture"}
 
@@ -136,7 +148,11 @@ def test_real_captures_agree_with_tshark(path: Path) -> None:
         call_id: [[time, src, dst, what] for time, src, dst, transport, what, _ in messages if transport == "udp"]
         for call_id, messages in truth["sip"]["calls"].items()
     }
-    assert sip_seen(packets) == {call_id: messages for call_id, messages in calls.items() if messages}
+    calls = {call_id: messages for call_id, messages in calls.items() if messages}
+    wrapped = hep_true(truth)
+    copies = sum(len(messages) for call_id, messages in wrapped.items() if call_id in calls)
+    assert sip_seen(packets) == wrapped | calls
+    assert (report.skipped["hep_copy"].count if copies else 0) == copies
     assert report.unidentified == 0
     over_tcp = truth["sip"]["transports"].get("tcp", 0)
     assert over_tcp == (report.skipped["sip_over_tcp"].count if over_tcp else 0)
@@ -198,8 +214,10 @@ def test_a_file_with_random_octet_errors() -> None:
 
 
 def test_what_is_not_supported_is_named() -> None:
-    _, report = read(need(SHARED / "hep3-plain.pcap"))
-    assert {reason: skipped.count for reason, skipped in report.skipped.items()} == {"hep": 8}
+    packets, report = read(need(SHARED / "hep3-plain.pcap"))
+    assert {reason: skipped.count for reason, skipped in report.skipped.items()} == {"hep_other": 2}
+    assert {packet.client_id for packet in packets} == {2001}
+    assert (report.calls, report.sip) == (1, 6)
     _, report = read(need(SHARED / "sip-tcp-call.pcap"))
     assert report.skipped["sip_over_tcp"].count == 7
     assert "INVITE sip:201@10.33.6.101" in report.skipped["sip_over_tcp"].examples[0]
@@ -393,7 +411,7 @@ def test_every_link_leads_to_the_packet(tmp_path: Path, link: int, octets: bytes
         assert report.frames == 1
 
 
-ONCE = {"not_ip", "icmp", "sctp", "tcp", "ip_protocol", "bad_udp", "keepalive", "stun", "rtcp", "hep", "dtls"}
+ONCE = {"not_ip", "icmp", "sctp", "tcp", "ip_protocol", "bad_udp", "keepalive", "stun", "rtcp", "bad_hep", "dtls"}
 ONCE |= {"rtp_unproven", "other_udp"}
 
 
@@ -412,7 +430,7 @@ def test_unknown_links_and_other_traffic_are_counted(tmp_path: Path) -> None:
         w.frame(ALICE, BOB, b"\r\n\r\n"),
         w.frame(ALICE, BOB, bytes.fromhex("000100002112a442") + bytes(12)),
         w.frame(ALICE, BOB, bytes.fromhex("80c80006") + bytes(24)),
-        w.frame(ALICE, BOB, b"HEP3\x00\x06"),
+        w.frame(ALICE, BOB, b"HEP3\x00\x07"),
         w.frame(ALICE, BOB, bytes.fromhex("16fefd") + bytes(20)),
         w.frame(ALICE, BOB, w.rtp(1)),
         w.frame(ALICE, BOB, b"jaK hello"),

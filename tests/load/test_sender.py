@@ -3,7 +3,6 @@
 import json
 import socket
 import struct
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -12,64 +11,24 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from sink import Sink
 from sipflow._fast import SENDER_BUDGET, Sender
 from sipflow.errors import ConfigError
 from sipflow.load import cli
 from sipflow.load.bank import VoiceBank
 from sipflow.load.batch import SENT_CALL
 from sipflow.load.call import Call
-from sipflow.load.play import CLIENT_ID, Sending, destination, play
+from sipflow.load.play import CLIENT_ID, Sending, play
 from sipflow.load.samples import SAMPLES_SPAN_US, sample_calls
 from sipflow.load.scenario import USUAL, Scenario
 from sipflow.load.schedule import Schedule
+from sipflow.load.style import Style
+from sipflow.load.target import Target
 from sipflow.wire.datagram import decode_datagram
 from sipflow.wire.packet import Kind, Packet
 
 START = 1_780_000_000_000_000
 _UDP_GRO = 104  # linux/udp.h; the module socket has no name for it
-
-
-class Sink:
-    """A UDP socket on loopback that keeps what comes, and when."""
-
-    def __init__(self, family: socket.AddressFamily = socket.AF_INET) -> None:
-        self.socket = socket.socket(family, socket.SOCK_DGRAM)
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
-        self.socket.bind(("::1" if family == socket.AF_INET6 else "127.0.0.1", 0))
-        self.socket.settimeout(0.2)
-        self.datagrams: list[tuple[float, bytes]] = []
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._receive)
-        self._thread.start()
-
-    @property
-    def address(self) -> tuple[str, int]:
-        host, port = self.socket.getsockname()[:2]
-        return str(host), int(port)
-
-    def _receive(self) -> None:
-        while True:
-            try:
-                octets = self.socket.recv(65535)
-            except TimeoutError:
-                if self._stop.is_set():
-                    return
-                continue
-            self.datagrams.append((time.monotonic(), octets))
-
-    def close(self) -> None:
-        self._stop.set()
-        self._thread.join()
-        self.socket.close()
-
-    def packets(self) -> list[Packet]:
-        """Take what came as packets; every frame must be sound."""
-        out = []
-        for _, octets in self.datagrams:
-            parsed = decode_datagram(octets)
-            assert parsed.refused == []
-            out += parsed.packets
-        return out
 
 
 @pytest.fixture
@@ -86,7 +45,9 @@ def planned(calls: list[Call]) -> Counter[Packet]:
         script = call.script()
         # On the wire a call id makes metadata, and metadata without a leg says 0 (docs/WIRE.md).
         for message in script.messages:
-            packets[Packet(Kind.SIP, message.src, message.dst, message.time_us, message.payload, call.call_id, 0)] += 1
+            packets[
+                Packet(Kind.SIP, message.src, message.dst, message.time_us, message.payload, message.call_id, 0)
+            ] += 1
         for stream in script.streams:
             packets.update(stream.packets(bank))
     return packets
@@ -131,7 +92,7 @@ def test_each_stream_and_dialog_is_sent_in_its_order(sink: Sink, single: bool, o
     lengths: list[int] = []
     for call in calls:
         script = call.script()
-        own = [p for p in packets if p.call_id == call.call_id]
+        own = [p for p in packets if p.call_id in call.call_ids]
         assert [p.payload for p in own if p.kind is Kind.SIP] == [m.payload for m in script.messages]
         for stream in script.streams:
             expected = [p.payload for p in stream.packets(bank)]
@@ -173,7 +134,7 @@ def test_the_command_lets_the_kernel_cut_single_frames() -> None:
             "--tick-ms",
             "5",
         ]
-        done = CliRunner().invoke(cli.main, [*arguments, "--single", "--offload", "--json"])
+        done = CliRunner().invoke(cli.main, [*arguments, "--single", "--offload", "--json", "-"])
         assert done.exit_code == 0, done.output
         sent = json.loads(done.output)["sent"]
         messages = 0
@@ -200,7 +161,7 @@ def test_messages_larger_than_a_datagram_of_the_budget_go_alone(sink: Sink) -> N
 
 def test_ipv6_calls_to_an_ipv6_recorder() -> None:
     sink = Sink(socket.AF_INET6)
-    calls = [Call(1, n, Scenario.ANSWERED, START, 2_500_000, ipv6=True) for n in range(2)]
+    calls = [Call(1, n, Scenario.ANSWERED, START, 2_500_000, Style(ipv6=True)) for n in range(2)]
     play(calls, sink.address, Sending(speed=10))
     sink.close()
     assert received(sink.packets()) == planned(calls)
@@ -277,7 +238,7 @@ def test_a_failing_plan_is_raised_and_no_calls_are_no_error(sink: Sink) -> None:
 @pytest.mark.parametrize("text", ["", "host", "host:", ":3000", "host:0", "host:65536", "host:x"])
 def test_a_destination_that_is_none_says_what_is_allowed(text: str) -> None:
     with pytest.raises(ConfigError, match=r"HOST:PORT, port 1 to 65535"):
-        destination(text)
+        Target(text).route(1)
 
 
 def test_the_sender_refuses_what_it_cannot_send() -> None:

@@ -16,12 +16,14 @@ from click.testing import CliRunner
 from sipflow._fast import g711_decode, rtp_head
 from sipflow.errors import ServerUnreachable
 from sipflow.load import cli
-from sipflow.load.bank import LAWS, VoiceBank
+from sipflow.load.bank import VoiceBank
 from sipflow.load.call import Call
+from sipflow.load.coder import LAWS
 from sipflow.load.samples import sample_calls
 from sipflow.load.scenario import USUAL, Scenario
 from sipflow.load.schedule import Schedule
-from sipflow.load.verify import Verdict, Verifier
+from sipflow.load.verdict import Verdict
+from sipflow.load.verify import Verifier
 from sipflow.wire.packet import Kind, Packet
 
 START = 1_780_000_000_000_000
@@ -294,7 +296,7 @@ def test_an_absent_server_is_named() -> None:
 def test_the_command_reports_and_fails_on_differences(keeper: Keeper) -> None:
     """Nothing reaches the keeper, so that every call differs."""
     arguments = ["--to", "127.0.0.1:9", "--calls", "3", "--duration", "2", "--talk", "2", "--sip-only"]
-    done = CliRunner().invoke(cli.main, [*arguments, "--verify", keeper.url, "--settle", "0", "--json"])
+    done = CliRunner().invoke(cli.main, [*arguments, "--verify", keeper.url, "--settle", "0", "--json", "-"])
     assert done.exit_code == 1, done.output
     outcome = json.loads(done.output)
     assert outcome["sent"]["calls"] == outcome["verdict"]["calls"] == len(outcome["verdict"]["wrong"])
@@ -316,7 +318,7 @@ def test_the_command_says_what_it_cannot_do() -> None:
 
 def test_the_command_runs_in_the_time_and_at_the_rate_asked_for(keeper: Keeper) -> None:
     arguments = ["--to", "127.0.0.1:9", "--calls", "20", "--duration", "2", "--talk", "4", "--rate", "8000"]
-    done = CliRunner().invoke(cli.main, [*arguments, "--json"])
+    done = CliRunner().invoke(cli.main, [*arguments, "--json", "-"])
     assert done.exit_code == 0, done.output
     outcome = json.loads(done.output)
     assert 1.9 < outcome["sent"]["wall_s"] < 4

@@ -9,13 +9,14 @@ import pytest
 
 from captured_rtp import rtp_chunks, truth_of
 from chunks import T0_US, Rtp, make_chunk, make_chunks, make_key, talk
+from sipflow.media.codec import Codec, Payloads
 from sipflow.media.jitter import smooth
 from sipflow.media.statistics import StreamStatistics, statistics
 
-EVENTS = {101: ("telephone-event", 8000)}
+EVENTS = {101: Codec("telephone-event", 8000)}
 
 
-def stats(packets: list[Rtp], payloads: dict[int, tuple[str, int]] | None = None, size: int = 7) -> StreamStatistics:
+def stats(packets: list[Rtp], payloads: Payloads | None = None, size: int = 7) -> StreamStatistics:
     """Measure one stream of these packets."""
     (one,) = statistics(make_chunks(make_key(), packets, size), payloads)
     return one
@@ -136,7 +137,7 @@ def test_j2() -> None:
 
 
 def test_j3_another_clock_same_milliseconds() -> None:
-    one = stats(at_times(J1_MS, step=960, payload_type=111), {111: ("opus", 48000)})
+    one = stats(at_times(J1_MS, step=960, payload_type=111), {111: Codec("opus", 48000)})
     assert one.jitter_ms == pytest.approx(1.7431, abs=5e-5)
     assert (one.codec, one.clock_rate) == ("opus", 48000)
 
@@ -217,7 +218,7 @@ def test_dynamic_type_has_no_jitter_of_a_guessed_clock() -> None:
 
 
 @pytest.mark.parametrize("payloads", [None, EVENTS])
-def test_a_leading_event_does_not_rename_the_stream(payloads: dict[int, tuple[str, int]] | None) -> None:
+def test_a_leading_event_does_not_rename_the_stream(payloads: Payloads | None) -> None:
     # reference: payload_type 101, clock 48000, 16.64 ms
     packets = at_times([20.0 * i for i in range(100)])
     packets[0] = packets[0]._replace(payload_type=101)
@@ -230,7 +231,7 @@ def test_a_leading_event_does_not_rename_the_stream(payloads: dict[int, tuple[st
 
 
 @pytest.mark.parametrize("payloads", [None, EVENTS])
-def test_a_digit_is_no_jitter_and_no_loss(payloads: dict[int, tuple[str, int]] | None) -> None:
+def test_a_digit_is_no_jitter_and_no_loss(payloads: Payloads | None) -> None:
     packets = at_times([20.0 * i for i in range(60)])
     for index in range(20, 33):
         packets[index] = packets[index]._replace(payload_type=101, timestamp=160 * 20, payload=b"\5\n\0\0")

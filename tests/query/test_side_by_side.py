@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from portions import invite, media, portions_of
+from growing_root import T0, Root, call
+from portions import invite, media
 from sipflow._fast import Intake
 from sipflow.errors import StorageError
 from sipflow.query.answer import CallSummary, Criteria, Flow
@@ -16,45 +17,9 @@ from sipflow.query.live import ALWAYS
 from sipflow.query.parts import OpenPart
 from sipflow.query.shelf import PartShelf
 from sipflow.query.window import Window
-from sipflow.storage.bucket import Bucket
-from sipflow.storage.catalog import Catalog, Part
 from sipflow.storage.layout import DATABASE, HOUR_US
 from sipflow.storage.store import open_pool
-from sipflow.wire.packet import Message, Packet
-
-T0 = 480_000 * HOUR_US
-
-
-def call(call_id: str, time_us: int, packets: int, method: str = "INVITE") -> list[Packet]:
-    """One call of one message, with media when it has packets."""
-    return [invite(call_id, time_us, method), *(media(call_id, time_us + 1 + n, n) for n in range(packets))]
-
-
-class Root:
-    """A root with a writer of its own."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.catalog = Catalog(path)
-        self.growing: dict[int, tuple[Part, Bucket]] = {}
-
-    def write(self, hour: int, packets: list[Packet]) -> None:
-        for period, portion in portions_of(packets):
-            if hour not in self.growing:
-                part = self.catalog.claim(period)
-                self.growing[hour] = part, Bucket(self.path / part.path)
-                self.catalog.made(part)
-            self.growing[hour][1].append([portion])
-
-    def seal(self, hour: int) -> None:
-        part, bucket = self.growing.pop(hour)
-        totals = bucket.seal()
-        self.catalog.sealed(part, totals, bucket.call_ids())
-
-    def close(self) -> None:
-        for _, bucket in self.growing.values():
-            bucket.close()
-        self.catalog.close()
+from sipflow.wire.packet import Message
 
 
 def all_pages(history: History, limit: int, window: Window = ALWAYS) -> list[CallSummary]:

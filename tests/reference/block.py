@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import zstandard
 
 HEADER = struct.Struct("<II2sBBBBHIIIIQqqI")
-MESSAGE = struct.Struct("<qqIiHHBBHI")
+ENDS = struct.Struct("<IiHHBBH16s16s")
 IDENTITY = struct.Struct("<BBIiIHH")
 NO_BLOCKS = ((0x184D2A51, b"SFER"), (0x184D2A52, b"SFSE"))
 SEAL = struct.Struct("<II4sB3sQQQQII")
@@ -85,6 +85,15 @@ class Reader:
             raise ValueError("varint too large")
         return value
 
+    def varints(self, count: int) -> list[int]:
+        return [self.varint() for _ in range(count)]
+
+    def count(self) -> int:
+        value = self.varint()
+        if value > len(self.octets):
+            raise ValueError("more than there are octets")
+        return value
+
     def zigzag(self) -> int:
         value = self.varint()
         return value >> 1 ^ -(value & 1)
@@ -107,30 +116,52 @@ class Reader:
         return values
 
 
-def message(reader: Reader) -> dict[str, Any]:
-    time, arrival, client, leg, src_port, dst_port, family, flags, id_length, length = reader.unpack(MESSAGE)
+def ends(reader: Reader) -> dict[str, Any]:
+    """Read where a message came from and went."""
+    client, leg, src_port, dst_port, family, flags, _, *addresses = reader.unpack(ENDS)
     if family not in (4, 6) or flags > 3:
         raise ValueError("not a message")
-    ip_octets = 16 if family == 6 else 4
-    src, dst = (str(ip_address(reader.take(ip_octets))) for _ in range(2))
+    src, dst = (str(ip_address(address[: 16 if family == 6 else 4])) for address in addresses)
     return {
-        "time_us": time,
-        "arrival_us": arrival,
         "client_id": client,
         "leg": leg if flags & 1 else None,
         "src": (src, src_port),
         "dst": (dst, dst_port),
         "clock_skew": bool(flags & 2),
-        "call_id": reader.take(id_length),
-        "payload": reader.take(length),
     }
 
 
 def messages(content: bytes) -> list[tuple[int, dict[str, Any]]]:
-    """Read the content of a kind 1 block: each message with its position."""
-    reader, found = Reader(content), []
-    while reader.at < len(content):
-        found.append((reader.at, message(reader)))
+    """Read the content of a kind 1 block: each message with the place of its payload."""
+    reader = Reader(content)
+    (base,) = reader.unpack(struct.Struct("<q"))
+    table = [ends(reader) for _ in range(reader.count())]
+    calls = reader.count()
+    counts, id_lengths, id_places = (reader.varints(calls) for _ in range(3))
+    ids = [reader.take(n) if place == 0 else b"" for n, place in zip(id_lengths, id_places, strict=True)]
+    total = sum(counts)
+    if total > len(content) or any(n > 65535 for n in id_lengths):
+        raise ValueError("more than there are octets")
+    which = reader.varints(total)
+    times, delays = ([reader.zigzag() for _ in range(total)] for _ in range(2))
+    lengths, found = reader.varints(total), list[tuple[int, dict[str, Any]]]()
+    for count, id_length, place, apart in zip(counts, id_lengths, id_places, ids, strict=True):
+        call_id, time = apart, base
+        if count == 0 or (place > 0 and place - 1 + id_length > lengths[len(found)]):
+            raise ValueError("not a call")
+        for n in range(count):
+            number, position = len(found), reader.at
+            payload = reader.take(lengths[number])
+            if reader.take(1) != b"\n" or which[number] >= len(table):
+                raise ValueError("not a message")
+            if n == 0 and place > 0:
+                call_id = payload[place - 1 :][:id_length]
+            time = signed(time + times[number], 64)
+            arrival = signed(time + delays[number] * 1000, 64)
+            known = {"time_us": time, "arrival_us": arrival, "call_id": call_id, "payload": payload}
+            found.append((position, known | table[which[number]]))
+    if reader.at != len(content):
+        raise ValueError("octets left over")
     return found
 
 
@@ -199,7 +230,7 @@ def block(octets: bytes, offset: int) -> tuple[Block, int]:
     frame = octets[offset + HEADER.size : offset + HEADER.size + length]
     if (skippable, size, magic, version) != (0x184D2A50, HEADER.size - 8, b"SF", 1) or crc32c(head[:-4]) != head_crc:
         raise ValueError("not a header")
-    if (kind, transform) not in ((1, 0), (2, 1)) or len(frame) != length or crc32c(frame) != crc:
+    if (kind, transform) not in ((1, 2), (2, 1)) or len(frame) != length or crc32c(frame) != crc:
         raise ValueError("not a block")
     content = zstandard.ZstdDecompressor().decompress(frame, max_output_size=raw)
     found = messages(content) if kind == 1 else []

@@ -17,14 +17,24 @@ import httpx
 class RunningServer:
     """Starts `python -m sipflow.server` on free ports and waits until it is healthy."""
 
-    def __init__(self, root: Path, *arguments: str, wait: bool = True) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *arguments: str,
+        wait: bool = True,
+        host: str = "127.0.0.1",
+        ports: tuple[int, int] | None = None,
+        before: tuple[str, ...] = (),
+    ) -> None:
         self.root = root
-        self.udp, self.http = ("127.0.0.1", free_port(socket.SOCK_DGRAM)), free_port(socket.SOCK_STREAM)
-        self.url = f"http://127.0.0.1:{self.http}"
+        udp, self.http = ports or (free_port(socket.SOCK_DGRAM), free_port(socket.SOCK_STREAM))
+        self.udp = (host, udp)
+        self.url = f"http://{host}:{self.http}"
         self.log = root.parent / f"{root.name}.log"
         self._log = self.log.open("ab")
-        command = [sys.executable, "-m", "sipflow.server", "--udp", f"127.0.0.1:{self.udp[1]}", "--http",
-                   f"127.0.0.1:{self.http}", "--dir", str(root), "--pool-mb", "64", *arguments]  # fmt: skip
+        command = [*before, sys.executable, "-m", "sipflow.server", "--udp", f"{host}:{udp}", "--http",
+                   f"{host}:{self.http}", "--dir", str(root), "--pool-mb", "64",
+                   *(() if "--hep" in arguments else ("--hep", "none")), *arguments]  # fmt: skip
         self.process = subprocess.Popen(command, stderr=self._log, stdout=self._log, env=dict(os.environ))
         if wait:
             self.until(lambda: self.get("/health").status_code == 200, "healthy")
@@ -58,10 +68,11 @@ class RunningServer:
                 sock.sendto(datagram, self.udp)
 
     def metric(self, name: str) -> int:
-        for line in self.get("/metrics").text.splitlines():
+        answer = self.get("/metrics")
+        for line in answer.text.splitlines():
             if line.startswith((name + "{", name + " ")):
                 return int(line.rsplit(" ", 1)[1])
-        raise AssertionError(f"no metric {name}")
+        raise AssertionError(f"no metric {name}: {answer.status_code} {answer.text[:300]}")
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         if self.process.poll() is None:

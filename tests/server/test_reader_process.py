@@ -12,8 +12,8 @@ import pytest
 
 from sipflow.config import Address
 from sipflow.orders import ReaderOrders
+from sipflow.ports import bind_http
 from sipflow.reader_process import ReaderProcess
-from sipflow.recorder import bind_http
 from sipflow.web.status import ReaderRestarts
 
 SILENCE_SECONDS = 3.0  # the reader beats every second

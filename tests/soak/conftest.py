@@ -4,6 +4,7 @@ import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,9 +44,21 @@ def victim(tmp_path: Path, faults: Faults) -> Iterator[Victim]:
         yield server
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand what this process survived to the one that tells it, where the tests are shared out."""
+    if (output := getattr(session.config, "workeroutput", None)) is not None:
+        output["soak"] = (tally.ALL.lines, tally.ALL.struck, tally.ALL.ends)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take in what a process survived that ran a share of the tests."""
+    tally.ALL.add(*getattr(node, "workeroutput", {}).get("soak", ([], 0, 0)))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print what was survived, whether or not output is captured."""
-    if tally.LINES:
+    if tally.ALL.lines:
         terminalreporter.section("soak")
-        for line in (*tally.LINES, tally.summary()):
+        for line in (*tally.ALL.lines, tally.ALL.summary()):
             terminalreporter.write_line(line)

@@ -47,6 +47,7 @@ class Victim:
         self.faults = faults
         self.lives: list[Life] = []
         places = ["--udp", f"127.0.0.1:{self.udp[1]}", "--http", f"127.0.0.1:{self.http}", "--dir", str(root)]
+        places += ["--hep", "none"]
         self._command = [sys.executable, "-m", "sipflow.server", *places, "--pool-mb", str(pool_mb), *arguments]
         self._process: subprocess.Popen[bytes] | None = None
         self._client = httpx.Client(base_url=self.url, timeout=10)

@@ -33,6 +33,32 @@ PRAGMA user_version = 1;
 """
 
 
+# As version 2 made it, with checksums that hold.
+VERSION_2 = """
+CREATE TABLE parts (
+    id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE, start_us INTEGER NOT NULL, end_us INTEGER NOT NULL,
+    state TEXT NOT NULL, owner INTEGER NOT NULL DEFAULT 0, t0_us INTEGER, t1_us INTEGER,
+    calls INTEGER, sip_messages INTEGER, rtp_packets INTEGER, octets INTEGER,
+    sip_octets INTEGER, rtp_octets INTEGER, imported_us INTEGER, erased_us INTEGER, deleted_us INTEGER, crc INTEGER
+);
+CREATE INDEX parts_time ON parts (t1_us);
+CREATE INDEX parts_deleted ON parts (end_us) WHERE deleted_us IS NOT NULL;
+CREATE TABLE call_prints (
+    shard INTEGER NOT NULL, part INTEGER NOT NULL, prints BLOB NOT NULL, crc INTEGER, PRIMARY KEY (shard, part)
+) WITHOUT ROWID;
+CREATE TABLE expired_filter (
+    shard INTEGER NOT NULL, part INTEGER NOT NULL, width INTEGER NOT NULL, prints BLOB NOT NULL, crc INTEGER,
+    PRIMARY KEY (shard, part)
+) WITHOUT ROWID;
+CREATE TRIGGER parts_changed
+AFTER UPDATE OF path, start_us, end_us, state, owner, t0_us, t1_us, calls, sip_messages, rtp_packets, octets,
+    sip_octets, rtp_octets, imported_us, erased_us, deleted_us ON parts
+BEGIN UPDATE parts SET crc = NULL WHERE id = new.id; END;
+INSERT INTO parts VALUES (7, '2024/10/04/00', 1, 2, 'sealed', 0, 1, 2, 0, 4, 5, 6, 7, 8, NULL, 9, NULL, 2957893358);
+PRAGMA user_version = 2;
+"""
+
+
 def seal(catalog: Catalog, call_ids: list[str], period: Period = HOUR) -> Part:
     part = catalog.claim(period)
     catalog.made(part)
@@ -66,13 +92,82 @@ def test_version_1_is_read_as_it_stands_and_brought_up_to_date_by_a_writer(tmp_p
     new.close()
 
 
+def test_version_2_keeps_its_checksums_when_it_is_brought_up_to_date(tmp_path: Path) -> None:
+    old = sqlite3.connect(tmp_path / CATALOG)
+    old.executescript(VERSION_2)
+    old.close()
+    expected = Part(7, "2024/10/04/00", 1, 2, "sealed", 0, 1, 2, 0, 4, 5, 6, 7, 8, None, 9, None)
+    reader = Catalog(tmp_path, readonly=True)
+    assert reader.parts() == [expected]
+    writer = Catalog(tmp_path)
+    assert reader.parts() == writer.parts() == [expected]
+    assert writer.audit() == ""
+    assert writer.archived(expected, "pbx/2024/10/04/00", 77)
+    (found,) = writer.parts()
+    assert found == expected._replace(archived_us=77, archive_key="pbx/2024/10/04/00")
+    assert reader.parts() == [found]
+    assert found.revision != expected.revision
+    writer.close()
+    reader.close()
+    (tmp_path / "new").mkdir()
+    Catalog(tmp_path / "new").close()
+    old, new = sqlite3.connect(tmp_path / CATALOG), sqlite3.connect(tmp_path / "new" / CATALOG)
+    for question in ("PRAGMA table_info(parts)", "SELECT name FROM sqlite_schema ORDER BY 1", "PRAGMA user_version"):
+        assert sorted(row[:3] for row in old.execute(question)) == sorted(row[:3] for row in new.execute(question))
+    changed = "SELECT sql FROM sqlite_schema WHERE name = 'parts_changed'"
+    assert old.execute(changed).fetchall() == new.execute(changed).fetchall()
+    old.execute("UPDATE parts SET archive_key = 'x'")
+    old.execute("UPDATE parts SET crc = 5")
+    old.commit()
+    old.close()
+    new.close()
+    damaged = Catalog(tmp_path)
+    with pytest.raises(StorageError, match="the checksum of a row does not hold"):
+        damaged.parts()
+    damaged.close()
+
+
+def test_damage_of_version_2_is_not_made_good(tmp_path: Path) -> None:
+    old = sqlite3.connect(tmp_path / CATALOG)
+    old.executescript(VERSION_2.replace("2957893358", "2957893359"))
+    old.close()
+    for readonly in (True, False):
+        catalog = Catalog(tmp_path, readonly=readonly)
+        assert "checksum" in catalog.damage()
+        catalog.close()
+
+
+def test_what_changed_on_its_way_is_not_archived_and_what_is_not_archived_is_not_evicted(tmp_path: Path) -> None:
+    catalog = Catalog(tmp_path)
+    part = seal(catalog, ["a"])
+    assert not catalog.evicting(part, 5)
+    catalog.erasing(part, 4)
+    assert not catalog.archived(part, "k", 5)
+    (part,) = catalog.parts()
+    assert catalog.packed(part, TOTALS._replace(octets=800), 500, 6)
+    assert not catalog.archived(part, "k", 7)
+    (part,) = catalog.parts()
+    assert (part.packed_us, part.octets, part.sip_octets, part.rtp_octets) == (6, 800, 300, 500)
+    assert catalog.archived(part, "k", 8)
+    assert catalog.evicting(part, 9)
+    assert not catalog.archived(part, "k", 10)
+    assert not catalog.packed(part, TOTALS, 500, 11)
+    (part,) = catalog.parts_with("a")
+    assert (part.state, part.archived_us, part.evicted_us) == ("sealed", 8, 9)
+    catalog.returned(part)
+    catalog.unarchived(part)
+    (part,) = catalog.parts()
+    assert (part.archived_us, part.archive_key, part.evicted_us) == (None, None, None)
+    catalog.close()
+
+
 def test_a_later_version_is_refused(tmp_path: Path) -> None:
     Catalog(tmp_path).close()
     later = sqlite3.connect(tmp_path / CATALOG)
-    later.execute("PRAGMA user_version = 3")
+    later.execute("PRAGMA user_version = 4")
     later.close()
     for readonly in (True, False):
-        with pytest.raises(NewerFormat, match="catalog version 3 was written by a later sipflow, this one reads 2"):
+        with pytest.raises(NewerFormat, match="catalog version 4 was written by a later sipflow, this one reads 3"):
             Catalog(tmp_path, readonly=readonly)
 
 

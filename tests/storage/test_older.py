@@ -3,13 +3,15 @@
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from captures import SHARED, need
-from older import strip_seal, write_v1
+from older import write_v1
 from sipflow.importer import import_files
-from sipflow.query.answer import Criteria
+from sipflow.query.answer import CallSummary, Criteria
 from sipflow.query.history import History
 from sipflow.storage.catalog import Catalog
 from sipflow.storage.layout import DATA, DATABASE, find_buckets
@@ -19,11 +21,21 @@ from sipflow.storage.sealer import Sealer
 _FILES = ("sipp-g711a.pcap", "aaa.pcap", "proxy-two-legs.pcap")
 
 
-def answers(root: Path) -> list[object]:
+def without_worst(found: list[Any]) -> list[Any]:
+    """Leave out what an index of version 1 does not say: how bad the media of a call was."""
+
+    def less(call: CallSummary) -> CallSummary:
+        return msgspec.structs.replace(call, loss_percent=None, jitter_us=None, mos=None, mos_scale=None, one_way=None)
+
+    calls, *whole = found
+    return [[less(call) for call in calls], *((messages, chunks, less(call)) for messages, chunks, call in whole)]
+
+
+def answers(root: Path) -> list[Any]:
     history = History.open(root)
     page = history.calls(Criteria(limit=500))
     assert page.faults == []
-    found: list[object] = [page.calls]
+    found: list[Any] = [page.calls]
     for call in page.calls:
         flow, media = history.flow(call.call_id), history.media(call.call_id)
         assert not flow.faults
@@ -45,8 +57,7 @@ def test_an_older_index_gives_the_same_answers(root: Path) -> None:
     assert len(today) > 5
     for path in find_buckets(root):
         write_v1(root / path)
-        strip_seal(root / path)
-    assert answers(root) == today
+    assert without_worst(answers(root)) == without_worst(today)
     reindex(root)
     for path in find_buckets(root):
         with closing(sqlite3.connect(root / path / DATABASE)) as index:
@@ -73,7 +84,6 @@ def test_a_bucket_begun_by_an_older_version_is_finished_by_this_one(root: Path) 
     catalog = Catalog(root)
     for part in catalog.parts():
         write_v1(root / part.path)
-        strip_seal(root / part.path)
         for name in (DATA, DATABASE):
             (root / part.path / name).chmod(0o600)
         catalog.sealing(part)

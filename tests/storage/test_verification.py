@@ -20,7 +20,7 @@ from sipflow.storage.block import Block, iter_blocks
 from sipflow.storage.bucket import Bucket
 from sipflow.storage.call_hash import call_hash
 from sipflow.storage.catalog import Catalog
-from sipflow.storage.catalog_schema import ADDED
+from sipflow.storage.catalog_schema import ADDED_2, ADDED_3
 from sipflow.storage.contents import Contents
 from sipflow.storage.layout import CATALOG, DATA, DATABASE
 from sipflow.storage.seal import SEAL_LENGTH, read_seal, write_seal
@@ -309,7 +309,7 @@ def test_version_1_of_the_catalog_is_read_and_brought_up(root: Path) -> None:
     database = sqlite3.connect(root / CATALOG, isolation_level=None)
     database.executescript(
         "DROP TRIGGER parts_changed; DROP INDEX parts_deleted; DROP TABLE expired_filter; DROP TABLE call_prints; "
-        + "".join(f"ALTER TABLE parts DROP COLUMN {name};" for name in (*ADDED, "crc"))
+        + "".join(f"ALTER TABLE parts DROP COLUMN {name};" for name in ("crc", *ADDED_2, *ADDED_3))
         + "CREATE TABLE call_filter (shard INTEGER NOT NULL, part INTEGER NOT NULL, width INTEGER NOT NULL, "
         "prints BLOB NOT NULL, PRIMARY KEY (shard, part)) WITHOUT ROWID; PRAGMA user_version = 1"
     )
@@ -332,7 +332,10 @@ def test_version_1_of_the_catalog_is_read_and_brought_up(root: Path) -> None:
 
 def test_version_1_of_the_index_is_compared_alike(root: Path) -> None:
     write_v1(root / BUCKET)
-    change_index(root)
+    blocks = blocks_of(root)
+    (root / BUCKET / DATA).chmod(0o600)
+    write_seal(root / BUCKET, len(blocks), sum(block.header.records for block in blocks))
+    (root / BUCKET / DATA).chmod(0o400)
     checked = verify_bucket(root, Path(BUCKET))
     assert checked.findings == []
     assert checked.records == sum(block.header.records for block in blocks_of(root))

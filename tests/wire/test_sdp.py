@@ -129,6 +129,13 @@ def test_lines_below_a_broken_medium_do_not_fall_to_the_one_above(line: str) -> 
     assert [(media.port, media.connection, media.direction) for media in found.media] == [(4000, None, "sendrecv")]
 
 
+def test_attributes_that_real_senders_write_their_own_way() -> None:
+    text = b"v=0\nm=audio 4000 RTP/AVP 96\na=fmtp:96\toctet-align=1; mode-set=7\na=fmtp:97\na=rtcp-mux-only\n"
+    (media,) = parse_sdp(text).media
+    assert media.fmtp == {96: "octet-align=1; mode-set=7", 97: ""}
+    assert media.rtcp_mux
+
+
 def test_old_hold_is_told_from_a_host_name() -> None:
     held, named = parse_sdp(
         b"v=0\nm=audio 4000 RTP/AVP 0\nc=IN IP4 0.0.0.0\nm=audio 4002 RTP/AVP 0\nc=IN IP4 a.example\n"

@@ -10,6 +10,8 @@ cdef extern from "status.h" nogil:
     enum sf_status:
         SF_OK
         SF_STATUS_COUNT
+        SF_TRUNCATED
+        SF_FOREIGN_SOURCE
     const char *sf_status_name(sf_status status)
 
 
@@ -44,6 +46,17 @@ cdef extern from "packet.h" nogil:
     uint8_t *sf_batch_head(uint8_t *dst, uint16_t count)
 
 
+cdef extern from "hep_reader.h" nogil:
+    struct sf_hep_reader:
+        pass
+    sf_hep_reader *sf_hep_reader_new(sf_slice key)
+    sf_hep_reader *sf_hep_reader_free(sf_hep_reader *reader)
+    c_bool sf_hep_reader_has_room(const sf_hep_reader *reader)
+    void sf_hep_reader_clear(sf_hep_reader *reader)
+    c_bool sf_hep_reader_knows(sf_slice octets)
+    sf_status sf_hep_read(sf_hep_reader *reader, sf_slice octets, uint64_t arrival_us, sf_packet *out)
+
+
 cdef extern from "sip.h" nogil:
     struct sf_sip_party:
         sf_slice uri
@@ -70,6 +83,7 @@ cdef extern from "sip.h" nogil:
         uint32_t content_length
         size_t body
     c_bool sf_sip_scan(sf_slice message, sf_sip *out)
+    c_bool sf_sip_call_id(sf_slice message, sf_slice *out)
     c_bool sf_sip_looks_like(sf_slice octets)
 
 
@@ -163,7 +177,8 @@ cdef extern from "columns.h" nogil:
         unsigned count
         size_t data_length
     size_t sf_columns_bound(size_t used)
-    size_t sf_columns_encode(const void *chunk, size_t used, unsigned count, uint8_t *dst, sf_block *block)
+    size_t sf_columns_encode(
+        const void *chunk, size_t used, unsigned count, uint8_t *dst, sf_block *block, size_t *payload_at)
     sf_block_status sf_columns_open(sf_slice content, sf_columns *out)
     void sf_columns_decode(const sf_columns *columns, sf_rtp_row *rows, uint8_t *data)
     int64_t sf_chunk_data_length(const void *chunk, size_t used, unsigned count)
@@ -191,12 +206,18 @@ cdef extern from "messages.h" nogil:
         uint8_t dst[16]
         sf_slice call_id
         sf_slice payload
+        size_t position
         size_t next
+    struct sf_messages:
+        pass
     size_t sf_messages_bound(size_t used)
     size_t sf_messages_encode(
-        const void *arena, size_t used, unsigned count, sf_message_entry *entries, uint8_t *dst, sf_block *block
+        const void *arena, size_t used, unsigned count, sf_message_entry *entries, uint8_t *dst, sf_block *block,
+        size_t *payload_at
     )
-    sf_block_status sf_message_read(sf_slice content, size_t position, sf_message *out)
+    sf_block_status sf_messages_open(sf_slice content, unsigned transform, sf_messages *out)
+    c_bool sf_messages_next(sf_messages *messages, sf_message *out)
+    sf_block_status sf_message_at(sf_slice content, unsigned transform, size_t position, sf_message *out)
     c_bool sf_message_of_arena(const void *arena, size_t used, size_t position, sf_message *out)
 
 
@@ -321,6 +342,7 @@ cdef extern from "portion.h" nogil:
     struct sf_octets:
         uint8_t *p
         size_t n
+        size_t room
     struct sf_portion:
         int64_t period_us
         sf_octets data
@@ -331,6 +353,17 @@ cdef extern from "portion.h" nogil:
     sf_portion *sf_portion_free(sf_portion *portion)
     sf_block_status sf_portion_read(sf_portion *portion, const sf_block *head, uint64_t at, sf_slice content)
     size_t sf_portion_held(const sf_portion *portion)
+
+
+cdef extern from "lift.h" nogil:
+    cdef struct sf_run:
+        uint32_t position
+        uint32_t messages
+
+    void sf_octets_free(sf_octets *octets)
+    sf_block_status sf_lift(
+        sf_slice content, unsigned transform, const sf_run *runs, size_t count, sf_octets *arena, uint64_t *ends
+    )
 
 
 cdef extern from "encoder.h" nogil:
@@ -365,6 +398,7 @@ cdef extern from "index.h" nogil:
     c_bool sf_index_append(sf_index *index, const sf_portion *const *portions, size_t count, uint64_t replay_from,
                            sf_index_error *error)
     c_bool sf_index_run(sf_index *index, const char *sql, sf_index_error *error)
+    c_bool sf_index_judge(sf_index *index, sf_index_error *error)
     uint64_t sf_index_end(const sf_index *index)
     uint64_t sf_index_blocks(const sf_index *index)
     uint64_t sf_index_rtp_octets(const sf_index *index)
@@ -387,6 +421,11 @@ cdef extern from "intake.h" nogil:
     void sf_intake_put(sf_intake *intake, const sf_packet *packets, unsigned count, uint64_t now_us)
     struct sf_peer:
         uint8_t family
+        uint8_t ip[16]
+    void sf_intake_take_hep(sf_intake *intake, sf_hep_reader *reader, c_bool alone)
+    sf_status sf_intake_stream(sf_intake *intake, sf_slice octets, const sf_peer *peer, uint64_t now_us, size_t *taken)
+    void sf_intake_refuse(sf_intake *intake, sf_slice octets, const sf_peer *peer, sf_status status, uint64_t now_us)
+    void sf_intake_beat(sf_intake *intake)
     void sf_intake_datagram(sf_intake *intake, sf_slice octets, const sf_peer *peer, uint64_t now_us)
     void sf_intake_flush_batch(sf_intake *intake, uint64_t now_us)
     void sf_intake_sweep(sf_intake *intake)
@@ -418,9 +457,42 @@ cdef extern from "mix.h" nogil:
         int64_t start
     size_t sf_mix(const sf_placed *rows, size_t count, sf_slice data, int64_t start, int16_t *out, size_t frames,
                   size_t stride)
+    size_t sf_mix_codes(const sf_placed *rows, size_t count, sf_slice data, int64_t start, uint8_t *out,
+                        size_t frames, size_t stride)
 
 
-# ---- load: talker.h, mould.h, sender.h ----
+# ---- load: script.h, talker.h, mould.h, sender.h ----
+
+cdef extern from "script.h" nogil:
+    enum:
+        SF_SCRIPT_DIGITS
+        SF_SCRIPT_JITTER_US
+    struct sf_impairment:
+        uint32_t loss
+        uint32_t burst
+        uint32_t jitter_us
+        uint32_t reorder
+        uint32_t duplicate
+    struct sf_step:
+        uint64_t at_us
+        uint32_t media
+        uint16_t sequence
+        uint16_t duration
+        uint8_t event
+        uint8_t flags
+    struct sf_script:
+        sf_step step
+        uint64_t chance
+        sf_impairment network
+        const uint8_t *activity
+        uint32_t loop
+        uint32_t place
+        uint32_t count
+        uint16_t samples
+        uint8_t digits_n
+        uint8_t digits[16]
+    c_bool sf_script_begin(sf_script *script)
+
 
 cdef extern from "talker.h" nogil:
     enum:
@@ -429,16 +501,18 @@ cdef extern from "talker.h" nogil:
         SF_TALKER_ROOM
         SF_TALKER_TAIL
         SF_TALKER_WINDOW
-    struct sf_step:
-        uint8_t flags
+        SF_TALKER_FRAMED
+        SF_TALKER_SCRIPTED
     struct sf_voice:
         const uint8_t *audio
         const uint8_t *activity
+        const uint32_t *frames
         uint32_t loop
+        uint32_t samples
     struct sf_talker:
         const uint8_t *audio
         const uint8_t *activity
-        const sf_step *steps
+        sf_script *script
         uint64_t capture_us
         uint32_t count
         uint32_t at
@@ -449,21 +523,29 @@ cdef extern from "talker.h" nogil:
         uint16_t sequence
         uint16_t samples
         uint8_t type
-        uint8_t event_type
+        uint8_t flags
         uint8_t head_octets
         uint8_t time_at
-        uint8_t head[128]
+        uint8_t head[192]
+        const uint32_t *frames
+        uint8_t event_type
+        uint8_t ticks
     uint8_t *sf_store_be32(uint8_t *p, uint32_t v)
     uint8_t *sf_talker_write(sf_talker *talker, uint8_t *dst)
     uint64_t sf_talker_time(const sf_talker *talker)
 
 
 cdef extern from "mould.h" nogil:
+    enum:
+        SF_LINES
+        SF_CALL_ID
     struct sf_field:
         uint64_t low
     struct sf_patch:
         uint16_t at
     struct sf_saying:
+        uint32_t n
+    struct sf_line:
         uint32_t n
     struct sf_role:
         uint32_t n
@@ -473,22 +555,27 @@ cdef extern from "mould.h" nogil:
         const sf_patch *patches
         const sf_saying *sayings
         const sf_role *roles
+        const sf_line *lines
         const sf_voice *voices
         size_t octets_n
         size_t fields_n
         size_t patches_n
         size_t sayings_n
         size_t roles_n
+        size_t lines_n
         size_t voices_n
         uint32_t speakers
         uint32_t time_at
+        c_bool hep
     struct sf_call:
         uint64_t key
         uint64_t start_us
         uint64_t span_us
     const char *sf_mould_fault(const sf_mould *mould)
     uint8_t *sf_mould_write(const sf_mould *mould, const sf_call *call, size_t i, uint8_t *dst)
-    c_bool sf_mould_cast(const sf_mould *mould, const sf_call *call, size_t i, sf_talker *out)
+    c_bool sf_mould_cast(const sf_mould *mould, const sf_call *call, size_t i, sf_talker *out, sf_script *script)
+    size_t sf_mould_call_id(const sf_mould *mould, uint64_t key, size_t line, uint8_t *dst)
+    int32_t sf_mould_node(const sf_mould *mould, uint64_t key, size_t line, int32_t nodes)
 
 
 cdef extern from "sender.h" nogil:
@@ -519,14 +606,97 @@ cdef extern from "sender.h" nogil:
     struct sf_planned:
         sf_call call
         uint32_t mould
+        uint32_t lines
     struct sf_sender:
         pass
     sf_sender *sf_sender_new(const sf_sender_settings *settings)
     sf_sender *sf_sender_free(sf_sender *sender)
-    c_bool sf_sender_add_talker(sf_sender *sender, const sf_talker *talker)
     c_bool sf_sender_add_mould(sf_sender *sender, const sf_mould *mould)
     c_bool sf_sender_add_call(sf_sender *sender, const sf_planned *planned)
     size_t sf_sender_moulds(const sf_sender *sender)
     c_bool sf_sender_run(sf_sender *sender, uint64_t until_us)
     size_t sf_sender_left(const sf_sender *sender)
     const sf_sent *sf_sender_sent(const sf_sender *sender)
+
+
+# ---- capture clients: outbox.h ----
+
+cdef extern from "lane.h" nogil:
+    enum sf_lane_drop:
+        SF_LANE_TAKEN, SF_LANE_FULL, SF_LANE_TOO_LARGE, SF_LANE_DROPS
+    struct sf_frame_head:
+        sf_slice octets
+        uint32_t time_at
+
+
+cdef extern from "outbox.h" nogil:
+    struct sf_outbox_settings:
+        uint32_t nodes
+        uint32_t sockets
+        uint32_t budget
+        uint32_t slots
+        uint32_t most
+        c_bool offload
+        sf_intake *intake
+    struct sf_outbox_sum:
+        uint64_t queued
+        uint64_t sent
+        uint64_t datagrams
+        uint64_t octets
+        uint64_t dropped[3]
+        uint64_t lost
+        uint64_t errors
+        int last_errno
+    struct sf_outbox:
+        pass
+    sf_outbox *sf_outbox_new(const sf_outbox_settings *settings, uint32_t client_id)
+    sf_outbox *sf_outbox_free(sf_outbox *outbox)
+    void sf_outbox_forked(sf_outbox *outbox, uint32_t client_id)
+    void sf_outbox_direct(
+        sf_outbox *outbox, uint32_t node, uint8_t family, const uint8_t *ip, uint16_t port, uint32_t scope
+    )
+    uint32_t sf_outbox_lane(const sf_outbox *outbox, uint32_t node, sf_slice call_id)
+    sf_lane_drop sf_outbox_put(
+        sf_outbox *outbox, uint32_t lane, sf_frame_head head, uint64_t time_us, sf_slice payload
+    )
+    c_bool sf_outbox_dormant(const sf_outbox *outbox)
+    void sf_outbox_run(sf_outbox *outbox)
+    c_bool sf_outbox_flush(sf_outbox *outbox, uint32_t timeout_ms)
+    void sf_outbox_stop(sf_outbox *outbox, uint32_t timeout_ms)
+    sf_outbox_sum sf_outbox_sum_of(const sf_outbox *outbox, uint32_t node)
+
+
+# ---- level.h ----
+
+cdef extern from "level.h" nogil:
+    struct sf_level:
+        uint64_t energy
+        uint32_t samples
+        uint32_t clipped
+        uint32_t peak
+    size_t sf_levels_g711(const uint32_t *offset, const uint32_t *length, size_t count, sf_slice data, c_bool alaw,
+                          sf_level *out)
+    sf_level sf_level_pcm(const int16_t *samples, size_t n)
+
+
+# ---- worst.h ----
+
+cdef extern from "worst.h" nogil:
+    struct sf_opinion:
+        int scale
+        double mos
+    sf_opinion sf_worst_opinion(unsigned payload_type, double loss_percent)
+
+
+cdef extern from "tone.h" nogil:
+    enum:
+        SF_TONE_LEAST
+    ctypedef struct sf_spoken "struct sf_spoken":
+        uint32_t length
+    ctypedef struct sf_tone_key "struct sf_tone_key":
+        pass
+    ctypedef struct sf_tone "struct sf_tone":
+        pass
+    void sf_tone_begin(sf_tone *it)
+    size_t sf_tone_hear(sf_tone *it, const sf_spoken *rows, size_t count, sf_slice data, sf_tone_key *out, size_t room)
+    size_t sf_tone_end(sf_tone *it, sf_tone_key *out)

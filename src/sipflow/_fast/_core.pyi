@@ -1,7 +1,7 @@
 """The typed face of the C core. Octets go in as bytes; what comes out is a copy."""
 
-from collections.abc import Sequence
-from typing import Any, TypeAlias, TypedDict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,18 @@ def encode_frame(
 
     OverflowError tells of a number that does not fit its field.
     """
+
+# ---- HEP (hep.h, hep_reader.h) ----
+
+class HepReader:
+    """Reads HEP frames of versions 1 to 3; with a key only those that carry it."""
+
+    def __init__(self, key: bytes = b"") -> None: ...
+    def read(self, octets: bytes, arrival_us: int) -> RawPacket | str:
+        """Read one frame: the packet in it, or the word for why there is none."""
+
+def hep_looks_like(octets: bytes) -> bool:
+    """Tell whether octets begin like a frame of HEP, or like one packed as gzip."""
 
 # ---- SIP, RTP (sip.h, rtp.h) ----
 
@@ -160,10 +172,21 @@ def messages_encode(arena: Buffer, count: int) -> tuple[bytes, bytes, list[tuple
     the arena, and its fields. Raises ValueError when the arena contradicts itself.
     """
 
-def messages_decode_at(content: Buffer, position: int) -> MessageFields:
+def messages_decode_at(content: Buffer, transform: int, position: int) -> MessageFields:
     """Read the message at `position`. Raises ValueError when none can stand there."""
 
-def messages_decode_all(content: Buffer) -> list[tuple[int, MessageFields]]:
+def messages_block(arena: Buffer, count: int) -> tuple[bytes, bytes, int]:
+    """Encode as messages_encode does; gives the content, one BLOCK_HEAD row, and where payload begins in it."""
+
+def messages_lift(content: Buffer, transform: int, runs: Buffer) -> tuple[bytes, bytes]:
+    """Write runs of messages of a block as records of an arena again, which `messages_block` takes.
+
+    A run is two u32: the position of the first, and how many of the same call; runs are in the order of the content.
+    Gives the records and where those of each run end (u64 array). Raises ValueError when the content is damaged, or
+    holds no such run.
+    """
+
+def messages_decode_all(content: Buffer, transform: int) -> list[tuple[int, MessageFields]]:
     """Read all messages with their positions. Raises ValueError when the content contradicts itself."""
 
 def arena_messages(memory: Buffer, count: int) -> list[MessageFields]:
@@ -269,6 +292,19 @@ class Intake:
         """Store one packet."""
     def datagram(self, octets: bytes, now_us: int) -> None:
         """Parse a SipFlow datagram and store its packets."""
+    def take_hep(self, reader: HepReader, alone: bool) -> None:
+        """Take HEP in datagrams as well, read by a reader of this intake's own; with `alone` nothing else."""
+    def stream(self, octets: bytes | bytearray | memoryview, ip: bytes, now_us: int) -> tuple[int, str]:
+        """Store the whole HEP frames at the start of what a connection brought.
+
+        Gives the octets they fill, and the word for why what follows is no frame (counted), empty when it may be one.
+        """
+    def refuse_cut(self, octets: bytes, ip: bytes, now_us: int) -> None:
+        """Count a frame whose end never came, as `truncated`."""
+    def refuse_foreign(self, ip: bytes, now_us: int) -> None:
+        """Count a connection that is not taken, as `foreign_source`."""
+    def beat(self) -> None:
+        """Tell that the thread of this intake is alive."""
     def sweep(self) -> None: ...
     def drain(self) -> None: ...
 
@@ -326,6 +362,8 @@ class IndexWriter:
         """Write portions and their rows, all of them or none."""
     def run(self, sql: str) -> None:
         """Run statements that give no rows."""
+    def judge(self) -> None:
+        """Write how bad the media of each call was into call_meta (worst.h)."""
     def close(self) -> None: ...
     @property
     def end(self) -> int: ...
@@ -345,32 +383,46 @@ def heap_stay_small() -> None:
 
 # ---- media ----
 
-def mix_g711(rows: NDArray[np.uint8], data: bytes, start: int, out: NDArray[np.int16], channel: int) -> int:
-    """Add G.711 packets to one channel of `out`, which shows samples [start, start + len(out)) of the time line.
+def mix_placed(rows: NDArray[np.uint8], data: Buffer, start: int, out: NDArray[np.int16], channel: int) -> int:
+    """Add packets to one channel of `out`, which shows samples [start, start + len(out)) of the time line.
 
-    `rows` are the octets of PLACED rows (sipflow.media.placing) of one chunk, `data` is that chunk's, `out` is
+    `rows` are the octets of PLACED rows (sipflow.media.placing) of one source, `data` is that source's, `out` is
     (samples, channels). Sums saturate. Gives the number of rows that do not lie in `data`.
     """
 
+def mix_codes(rows: NDArray[np.uint8], data: Buffer, start: int, out: NDArray[np.uint8], channel: int) -> int:
+    """Copy the codes of G.711 packets in the same way; where packets overlap the last one stays."""
+
 # ---- load: talkers and the sender (talker.h, sender.h) ----
 
+TALKER_HEAD: int
 TALKER_TAIL: int
 SENDER_BUDGET: int
+JITTER_MAX_US: int
+LINES_MAX: int
 
 _Octets: TypeAlias = bytes | bytearray | memoryview | NDArray[Any]
 
 class Voices:
-    """Loops of G.711 speech by number; borrows the octets for as long as it lives."""
+    """Loops of speech by number; borrows the octets for as long as it lives."""
 
-    def __init__(self, octets: _Octets, activity: _Octets, places: Sequence[tuple[int, int, int]]) -> None:
-        """Set up voices by `places`: where in `octets` a loop begins, its length, where in `activity` its flags begin.
+    def __init__(
+        self,
+        octets: _Octets,
+        activity: _Octets,
+        frames: NDArray[np.uint32],
+        places: Sequence[tuple[int, int, int, int, int]],
+    ) -> None:
+        """Set up voices by `places`: where in `octets` a loop begins, its length, where in `activity` its flags begin,
+        where in `frames` its frames begin, and how many samples a frame has, 0 when an octet is a sample.
 
-        TALKER_TAIL more samples follow each loop; `activity` holds an octet per 10 ms, not 0 where the voice speaks.
+        TALKER_TAIL more samples follow each loop of octets. Of a loop of frames, `frames` holds where in `octets` each
+        begins, and where the last one ends. `activity` holds an octet per 10 ms, not 0 where the voice speaks.
         Raises ValueError naming what does not fit.
         """
 
 class Talker:
-    """One RTP stream to be spoken; borrows its voices and the octets of its steps for as long as it lives."""
+    """One RTP stream to be spoken; borrows its voices for as long as it lives."""
 
     def __init__(
         self,
@@ -386,15 +438,19 @@ class Talker:
         sequence: int,
         samples: int,
         payload_type: int,
+        ticks: int = 1,
         event_type: int = 101,
         suppressed: bool = False,
-        steps: _Octets | None = None,
+        digits: bytes = b"",
+        network: tuple[int, int, int, int, int] = (0, 0, 0, 0, 0),
+        chance: int = 0,
     ) -> None:
-        """Set up `count` intervals of `samples` octets each, or as many steps.
+        """Set up `count` intervals of `samples` samples of 8 kHz each.
 
-        `head` is a frame with an empty payload, `position` where in the loop of `voice` the first packet begins. A
-        `suppressed` talker leaves out the intervals in which its voice is silent. `steps` has one record of 16 octets
-        per packet (talker.h). Raises ValueError naming what does not fit.
+        `head` is a frame with an empty payload, `position` where in the loop of `voice` the first packet begins,
+        `ticks` how many the codec's clock makes in a sample. A `suppressed` talker leaves out the intervals in which
+        its voice is silent. `digits` are telephone event codes, `network` the fields of struct sf_impairment; what
+        becomes of the packets follows from `chance` (script.h). Raises ValueError naming what does not fit.
         """
     def packets(self) -> list[tuple[int, bytes]]:
         """Give every packet of the stream: capture time [us since the epoch] and the RTP packet."""
@@ -413,28 +469,21 @@ class Mould:
         patches: _Octets,
         sayings: _Octets,
         roles: _Octets,
+        lines: _Octets,
+        hep: bool = False,
     ) -> None:
         """Set up a mould of arrays of the structs in mould.h. Raises ValueError naming what leaves its array."""
     def frames(self, key: int, start_us: int, span_us: int) -> list[bytes]:
         """Write the SIP messages of a call as frames."""
     def streams(self, key: int, start_us: int, span_us: int) -> list[list[tuple[int, bytes]]]:
         """Give, for each stream of the mould, its packets in a call, as Talker.packets does."""
+    def call_ids(self, key: int) -> list[bytes]:
+        """Write the Call-ID of each line of a call."""
+    def place(self, keys: NDArray[np.uint64], lines: NDArray[np.uint32]) -> None:
+        """Add to `lines`, a row per call and a column per node, a bit for each line that the node keeps.
 
-class Sent(TypedDict):
-    """What a sender did so far (sender.h)."""
-
-    sip: int
-    rtp: int
-    datagrams: int
-    octets: int
-    errors: int
-    unsent: int
-    ticks: int
-    late_ticks: int
-    worst_us: int
-    cpu_ns: int
-    wall_ns: int
-    last_errno: int
+        The node is that of placement.py. Raises ValueError when the arrays do not fit each other.
+        """
 
 class Sender:
     """Sends calls and talkers at their times through a connected UDP socket; one thread at a time."""
@@ -457,8 +506,6 @@ class Sender:
         single frames of a tick are sent by length. Each stream and each dialog keeps its order.
         `sip_only` leaves out the streams of calls.
         """
-    def add_talker(self, talker: Talker) -> None:
-        """Take over a copy of a talker. Raises ValueError when it begins before the origin."""
     def add_mould(self, mould: Mould) -> int:
         """Keep a mould; gives the number by which calls name it."""
     def add_calls(self, planned: _Octets) -> None:
@@ -472,5 +519,91 @@ class Sender:
     def left(self) -> int:
         """Tell how many calls and streams are not done."""
     @property
-    def sent(self) -> Sent:
-        """Tell what was sent so far."""
+    def sent(self) -> dict[str, int]:
+        """Tell what was sent so far: the members of struct sf_sent (sender.h)."""
+
+# ---- capture clients (outbox.h) ----
+
+class Outbox:
+    """Queues packets for the nodes of a cluster, or for a pool, and sends them from one thread (outbox.h)."""
+
+    nodes: int
+    client_id: int
+    def __init__(
+        self,
+        client_id: int,
+        *,
+        nodes: int,
+        sockets: int,
+        budget: int,
+        packets: int,
+        offload: bool,
+        start: Callable[[], object],
+        intake: Intake | None = None,
+    ) -> None:
+        """Make the queue: `packets` for each of `sockets` lanes of each node, datagrams of `budget` octets.
+
+        `start` is called when there is something to send and nothing runs.
+        """
+    def direct(self, node: int, ip: bytes, port: int, scope: int = 0) -> None:
+        """Send what is for a node to this address from now on."""
+    def run(self) -> None:
+        """Send until stopped; releases the GIL."""
+    def flush(self, timeout_ms: int) -> bool:
+        """Wait until what is queued now is sent; False when it is not in that time."""
+    def stop(self, timeout_ms: int) -> None:
+        """Take no more, and let `run` end when all is sent or the time is over."""
+    def forked(self, client_id: int, shut: str | None) -> None:
+        """Be empty and new, in the child of a fork; with a reason in `shut`, take nothing more."""
+    def sums(self) -> list[dict[str, int]]:
+        """Add up each node: queued, sent, datagrams, octets, full, too_large, lost, errors, last_errno."""
+    @property
+    def refusals(self) -> tuple[str, int]:
+        """Tell why packets are not taken any more, and how many were not."""
+
+class Outlet:
+    """Packets of one kind between two ends of one call, on their way to up to two nodes: a prepared frame head."""
+
+    def __init__(self, outbox: Outbox, nodes: list[int], key: bytes, head: bytes, time_at: int) -> None:
+        """Take a frame up to its payload length; `time_at` is where its time stands, `key` chooses the lane."""
+    def send(self, payload: Buffer, time_us: int | None = None) -> None:
+        """Queue one packet, stamped with the wall clock unless a time is given. Never waits."""
+    def send_batch(self, payloads: Iterable[Buffer], times_us: Iterable[int] | None = None) -> None:
+        """Queue packets, in order."""
+
+def sip_call_id(message: bytes) -> bytes | None:
+    """Find the Call-ID of a SIP message; None when no header of that name stands there."""
+
+# ---- levels (level.h) ----
+
+def levels_g711(
+    offset: NDArray[np.uint32], length: NDArray[np.uint32], data: bytes, law: int, out: NDArray[np.uint8]
+) -> int:
+    """Measure packets of G.711 at these places of `data` into `out`, the octets of LEVEL rows (sipflow.media.level).
+
+    Gives the number of packets that do not lie in `data`; they get no samples. Raises ValueError when the arrays are
+    not of one length, or for a law that is neither ULAW nor ALAW.
+    """
+
+def level_pcm(samples: NDArray[np.int16]) -> tuple[int, int, int, int]:
+    """Measure linear samples: the sum of their squares, their number, the clipped ones, the largest magnitude."""
+
+def worst_opinion(payload_type: int, loss_percent: float) -> tuple[str, float] | None:
+    """Give scale and MOS-LQ of a static payload type at a share of random loss, as sealing does (worst.h).
+
+    None where the tables have no row for it.
+    """
+
+# ---- DTMF in the audio (tone.h) ----
+
+class ToneReceiver:
+    """Hears DTMF keys in G.711 audio that comes in pieces."""
+
+    def hear(self, rows: NDArray[np.uint8], data: bytes) -> bytes:
+        """Hear packets (SPOKEN rows) of `data` in the order of their samples; gives the keys that ended (PRESSED rows).
+
+        Raises ValueError when `rows` is not whole rows; a row outside of `data` is left out.
+        """
+
+    def end(self) -> bytes:
+        """End the audio; gives the key that still sounded, if any."""

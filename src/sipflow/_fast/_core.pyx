@@ -10,6 +10,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.errno cimport errno
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
+from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 
 import array
 
@@ -83,6 +84,33 @@ def encode_frame(unsigned version, uint8_t kind, uint8_t family, bytes src, uint
     out = PyBytes_FromStringAndSize(NULL, sf_packet_size(&packet, version))
     sf_packet_encode(&packet, version, <uint8_t *>PyBytes_AS_STRING(out))
     return out
+
+
+# ---- HEP ----
+
+cdef class HepReader:
+    """Owns one sf_hep_reader; see _core.pyi."""
+
+    cdef sf_hep_reader *reader
+
+    def __cinit__(self, bytes key=b""):
+        self.reader = sf_hep_reader_new(slice_of(key))
+        if self.reader is NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        self.reader = sf_hep_reader_free(self.reader)
+
+    def read(self, bytes octets, uint64_t arrival_us):
+        cdef sf_packet packet
+        cdef sf_status status
+        sf_hep_reader_clear(self.reader)
+        status = sf_hep_read(self.reader, slice_of(octets), arrival_us, &packet)
+        return packet_tuple(&packet) if status == SF_OK else (<bytes>sf_status_name(status)).decode()
+
+
+def hep_looks_like(bytes octets):
+    return bool(sf_hep_reader_knows(slice_of(octets)))
 
 
 # ---- SIP, RTP ----
@@ -386,10 +414,11 @@ def columns_encode_batch(pool, offsets, used, counts, chunks):
     cdef size_t position = 0
     cdef size_t kept = 0
     cdef size_t length
+    cdef size_t payload_at
     cdef list refused = []
     with nogil:
         for i in range(count):
-            length = sf_columns_encode(base + starts[i], sizes[i], numbers[i], dst + position, &blocks[kept])
+            length = sf_columns_encode(base + starts[i], sizes[i], numbers[i], dst + position, &blocks[kept], &payload_at)
             if length == 0:
                 with gil:
                     refused.append(i)
@@ -440,7 +469,8 @@ def chunk_rows(memory, unsigned count):
     return identity_of(&chunk.identity, chunk.call_id), rows, data
 
 
-def messages_encode(arena, unsigned count):
+cdef tuple encoded_messages(arena, unsigned count):
+    """Gives content, block head, where payload begins, and the entries of a message block."""
     cdef Octets source = Octets(arena)
     cdef size_t used = source.length()
     # A record takes more octets than its entry: an arena that cannot hold `count` is refused before memory is asked for.
@@ -453,41 +483,68 @@ def messages_encode(arena, unsigned count):
     cdef const uint8_t *base = source.at()
     cdef sf_block block
     cdef size_t length
+    cdef size_t payload_at
     with nogil:
-        length = sf_messages_encode(base, used, count, places, dst, &block)
-    if length == 0 and count > 0:
+        length = sf_messages_encode(base, used, count, places, dst, &block, &payload_at)
+    if length == 0:
         raise ValueError(f"not an arena of {count} messages in {used} octets")
-    cdef sf_message message
-    cdef list index = []
-    cdef unsigned i
-    for i in range(count):
-        sf_message_read(sf_slice_of(dst, length), places[i].position, &message)
-        index.append((places[i].position, places[i].order, message_of(&message)))
-    return out[:length], (<const uint8_t *>&block)[:sizeof(sf_block)], index
+    return out[:length], (<const uint8_t *>&block)[:sizeof(sf_block)], payload_at, entries
 
 
-def messages_decode_at(content, size_t position):
+def messages_encode(arena, unsigned count):
+    content, head, _, entries = encoded_messages(arena, count)
+    cdef const sf_message_entry *places = <const sf_message_entry *>PyBytes_AS_STRING(entries)
+    fields = messages_decode_all(content, (<const sf_block *>PyBytes_AS_STRING(head)).transform)
+    return content, head, [(places[i].position, places[i].order, one) for i, (_, one) in enumerate(fields)]
+
+
+def messages_block(arena, unsigned count):
+    return encoded_messages(arena, count)[:3]
+
+
+def messages_decode_at(content, unsigned transform, size_t position):
     cdef Octets source = Octets(content)
     cdef sf_message message
-    cdef sf_block_status status = sf_message_read(sf_slice_of(source.at(), source.length()), position, &message)
+    cdef sf_block_status status = sf_message_at(
+        sf_slice_of(source.at(), source.length()), transform, position, &message)
     if status != SF_BLOCK_OK:
         raise refusal(status)
     return message_of(&message)
 
 
-def messages_decode_all(content):
+def messages_lift(content, unsigned transform, runs):
     cdef Octets source = Octets(content)
+    cdef Octets wanted = Octets(runs)
+    cdef size_t count = wanted.items(sizeof(sf_run), "runs")
+    cdef bytes ends = PyBytes_FromStringAndSize(NULL, count * sizeof(uint64_t))
+    cdef uint64_t *at = <uint64_t *>PyBytes_AS_STRING(ends)
+    cdef const sf_run *first = <const sf_run *>wanted.at()
     cdef sf_slice octets = sf_slice_of(source.at(), source.length())
-    cdef sf_message message
+    cdef sf_octets arena
     cdef sf_block_status status
-    cdef size_t position = 0
-    cdef list found = []
-    while position < octets.n:
-        status = sf_message_read(octets, position, &message)
+    arena.p = NULL
+    arena.n = arena.room = 0
+    try:
+        with nogil:
+            status = sf_lift(octets, transform, first, count, &arena, at)
         if status != SF_BLOCK_OK:
             raise refusal(status)
-        found.append((position, message_of(&message)))
-        position = message.next
+        return arena.p[:arena.n] if arena.n > 0 else b"", ends
+    finally:
+        sf_octets_free(&arena)
+
+
+def messages_decode_all(content, unsigned transform):
+    cdef Octets source = Octets(content)
+    cdef sf_messages messages
+    cdef sf_message message
+    cdef sf_block_status status = sf_messages_open(
+        sf_slice_of(source.at(), source.length()), transform, &messages)
+    if status != SF_BLOCK_OK:
+        raise refusal(status)
+    cdef list found = []
+    while sf_messages_next(&messages, &message):
+        found.append((message.position, message_of(&message)))
     return found
 
 
@@ -775,11 +832,21 @@ cdef class Roster:
             found.append((packets.chunk_id, packets.count, octets_of(packets.octets)))
 
 
+cdef sf_peer peer_at(bytes ip):
+    cdef sf_peer peer
+    memset(&peer, 0, sizeof(peer))
+    if len(ip) in (4, 16):
+        peer.family = 6 if len(ip) == 16 else 4
+        memcpy(peer.ip, <const char *>ip, len(ip))
+    return peer
+
+
 cdef class Intake:
     """Owns one sf_intake; see _core.pyi."""
 
     cdef sf_intake *intake
     cdef Pool pool
+    cdef HepReader hep
 
     def __cinit__(self, Pool pool, unsigned slot, uint64_t flush_interval_us, uint64_t flush_count, bint media,
                   bint trust_time):
@@ -822,6 +889,32 @@ cdef class Intake:
         memset(&unknown, 0, sizeof(unknown))
         sf_intake_datagram(self.intake, sf_slice_of(<const char *>octets, len(octets)), &unknown, now_us)
         sf_intake_flush_batch(self.intake, now_us)
+
+    def take_hep(self, HepReader reader not None, bint alone):
+        self.hep = reader
+        sf_intake_take_hep(self.intake, reader.reader, alone)
+
+    def stream(self, const uint8_t[::1] octets not None, bytes ip, uint64_t now_us):
+        cdef sf_peer peer = peer_at(ip)
+        cdef sf_slice given = sf_slice_of(NULL, 0)
+        cdef sf_status status
+        cdef size_t taken
+        if octets.shape[0] > 0:
+            given = sf_slice_of(&octets[0], octets.shape[0])
+        with nogil:
+            status = sf_intake_stream(self.intake, given, &peer, now_us, &taken)
+        return taken, "" if status == SF_OK else (<bytes>sf_status_name(status)).decode()
+
+    def refuse_cut(self, bytes octets, bytes ip, uint64_t now_us):
+        cdef sf_peer peer = peer_at(ip)
+        sf_intake_refuse(self.intake, slice_of(octets), &peer, SF_TRUNCATED, now_us)
+
+    def refuse_foreign(self, bytes ip, uint64_t now_us):
+        cdef sf_peer peer = peer_at(ip)
+        sf_intake_refuse(self.intake, sf_slice_of(NULL, 0), &peer, SF_FOREIGN_SOURCE, now_us)
+
+    def beat(self):
+        sf_intake_beat(self.intake)
 
     def sweep(self):
         sf_intake_sweep(self.intake)
@@ -1031,6 +1124,15 @@ cdef class IndexWriter:
         if not done:
             raise OSError(error.code, error.text.decode("utf-8", "replace"))
 
+    def judge(self):
+        cdef sf_index *index = self.opened()
+        cdef sf_index_error error
+        cdef c_bool done
+        with nogil:
+            done = sf_index_judge(index, &error)
+        if not done:
+            raise OSError(error.code, error.text.decode("utf-8", "replace"))
+
     def close(self):
         cdef sf_index *index = self.index
         self.index = NULL
@@ -1068,15 +1170,21 @@ def heap_stay_small():
 
 # ---- media ----
 
-def mix_g711(const uint8_t[::1] rows not None, bytes data not None, int64_t start, int16_t[:, ::1] out not None,
-             Py_ssize_t channel):
-    cdef sf_slice octets = slice_of(data)
-    cdef size_t count = <size_t>rows.shape[0] // sizeof(sf_placed)
-    cdef size_t refused
-    if count * sizeof(sf_placed) != <size_t>rows.shape[0]:
+cdef size_t placed_count(const uint8_t[::1] rows, Py_ssize_t channel, Py_ssize_t channels) except? 0:
+    """Tell how many packets `rows` holds, once `channel` is found to be one."""
+    if <size_t>rows.shape[0] % sizeof(sf_placed):
         raise ValueError(f"rows: found {rows.shape[0]} octets; allowed: a multiple of {sizeof(sf_placed)}")
-    if not 0 <= channel < out.shape[1]:
-        raise ValueError(f"channel: found {channel}; allowed: 0 to {out.shape[1] - 1}")
+    if not 0 <= channel < channels:
+        raise ValueError(f"channel: found {channel}; allowed: 0 to {channels - 1}")
+    return <size_t>rows.shape[0] // sizeof(sf_placed)
+
+
+def mix_placed(const uint8_t[::1] rows not None, data, int64_t start, int16_t[:, ::1] out not None,
+               Py_ssize_t channel):
+    cdef Octets source = Octets(data)
+    cdef sf_slice octets = sf_slice_of(source.at(), source.length())
+    cdef size_t count = placed_count(rows, channel, out.shape[1])
+    cdef size_t refused
     if count == 0 or out.shape[0] == 0:
         return 0
     with nogil:
@@ -1085,10 +1193,27 @@ def mix_g711(const uint8_t[::1] rows not None, bytes data not None, int64_t star
     return refused
 
 
+def mix_codes(const uint8_t[::1] rows not None, data, int64_t start, uint8_t[:, ::1] out not None,
+              Py_ssize_t channel):
+    cdef Octets source = Octets(data)
+    cdef sf_slice octets = sf_slice_of(source.at(), source.length())
+    cdef size_t count = placed_count(rows, channel, out.shape[1])
+    cdef size_t refused
+    if count == 0 or out.shape[0] == 0:
+        return 0
+    with nogil:
+        refused = sf_mix_codes(<const sf_placed *>&rows[0], count, octets, start, &out[0, channel], out.shape[0],
+                               out.shape[1])
+    return refused
+
+
 # ---- load: talkers, moulds and the sender ----
 
+TALKER_HEAD = SF_TALKER_HEAD
 TALKER_TAIL = SF_TALKER_TAIL
 SENDER_BUDGET = SF_SENDER_BUDGET
+JITTER_MAX_US = SF_SCRIPT_JITTER_US
+LINES_MAX = SF_LINES
 
 
 cdef class Voices:
@@ -1096,27 +1221,50 @@ cdef class Voices:
     cdef size_t count
     cdef const uint8_t[::1] octets
     cdef const uint8_t[::1] activity
+    cdef const uint32_t[::1] frames
 
-    def __cinit__(self, const uint8_t[::1] octets, const uint8_t[::1] activity, places):
-        cdef size_t start, loop, windows, i
+    def __cinit__(self, const uint8_t[::1] octets, const uint8_t[::1] activity, const uint32_t[::1] frames, places):
+        cdef size_t start, loop, windows, first, samples, i
         self.octets = octets
         self.activity = activity
+        self.frames = frames
         self.count = len(places)
         self.list = <sf_voice *>calloc(max(1, self.count), sizeof(sf_voice))
         if self.list == NULL:
             raise MemoryError
         for i in range(self.count):
-            start, loop, windows = places[i]
+            start, loop, windows, first, samples = places[i]
             if loop == 0 or loop % SF_TALKER_WINDOW or loop > 0x7fffffff:
                 raise ValueError(f"voice {i}: found a loop of {loop}; allowed: multiples of {SF_TALKER_WINDOW}")
-            if start > <size_t>octets.shape[0] or <size_t>octets.shape[0] - start < loop + SF_TALKER_TAIL:
-                raise ValueError(f"voice {i}: found {loop} samples at {start} of {octets.shape[0]}; a tail must follow")
             if windows > <size_t>activity.shape[0] or \
                     <size_t>activity.shape[0] - windows < loop // SF_TALKER_WINDOW:
                 raise ValueError(f"voice {i}: activity at {windows} ends behind {activity.shape[0]}")
-            self.list[i].audio = &octets[start]
+            if samples:
+                self.check_frames(i, loop, first, samples)
+                self.list[i].frames = &frames[first]
+                self.list[i].samples = <uint32_t>samples
+                self.list[i].audio = &octets[0]
+            else:
+                if start > <size_t>octets.shape[0] or <size_t>octets.shape[0] - start < loop + SF_TALKER_TAIL:
+                    raise ValueError(f"voice {i}: found {loop} samples at {start} of {octets.shape[0]}; "
+                                     "a tail must follow")
+                self.list[i].audio = &octets[start]
             self.list[i].activity = &activity[windows]
             self.list[i].loop = <uint32_t>loop
+
+    cdef int check_frames(self, size_t i, size_t loop, size_t first, size_t samples) except -1:
+        cdef size_t count = loop // samples
+        cdef size_t k
+        if loop % samples:
+            raise ValueError(f"voice {i}: found a loop of {loop}; allowed: multiples of its frames of {samples}")
+        if first > <size_t>self.frames.shape[0] or <size_t>self.frames.shape[0] - first < count + 1:
+            raise ValueError(f"voice {i}: frames at {first} end behind {self.frames.shape[0]}")
+        for k in range(first, first + count):
+            if self.frames[k] > self.frames[k + 1] or self.frames[k + 1] - self.frames[k] > SF_TALKER_TAIL or \
+                    self.frames[k + 1] > <size_t>self.octets.shape[0]:
+                raise ValueError(f"voice {i}: found a frame from {self.frames[k]} to {self.frames[k + 1]}; "
+                                 f"allowed: up to {SF_TALKER_TAIL} octets of {self.octets.shape[0]}")
+        return 0
 
     def __dealloc__(self):
         free(self.list)
@@ -1124,13 +1272,13 @@ cdef class Voices:
 
 cdef class Talker:
     cdef sf_talker state
+    cdef sf_script script
     cdef Voices voices
-    cdef const uint8_t[::1] script
 
     def __cinit__(self, bytes head, Voices voices not None, size_t voice, uint32_t position, *,
                   uint64_t capture_us, uint32_t count, uint32_t ssrc, uint32_t timestamp, uint16_t sequence,
-                  uint16_t samples, uint8_t payload_type, uint8_t event_type=101, bint suppressed=False,
-                  const uint8_t[::1] steps=None):
+                  uint16_t samples, uint8_t payload_type, uint8_t ticks=1, uint8_t event_type=101,
+                  bint suppressed=False, bytes digits=b"", network=(0, 0, 0, 0, 0), uint64_t chance=0):
         # What follows the capture time in a frame of version 3: client id, metadata, payload length.
         cdef size_t length = len(head)
         if length < 37 or length + SF_TALKER_RTP > SF_TALKER_HEAD:
@@ -1139,16 +1287,18 @@ cdef class Talker:
             raise ValueError(f"voice: found number {voice}, position {position}; the bank has {voices.count}")
         if samples == 0 or samples > SF_TALKER_TAIL or samples % SF_TALKER_WINDOW:
             raise ValueError(f"samples per packet: found {samples}; allowed: 80 to {SF_TALKER_TAIL}, by 80")
-        if steps is not None and <size_t>steps.shape[0] < <size_t>count * sizeof(sf_step):
-            raise ValueError(f"steps: found {steps.shape[0]} octets for {count} packets of {sizeof(sf_step)} each")
+        if voices.list[voice].frames != NULL and voices.list[voice].samples != samples:
+            raise ValueError(f"samples per packet: found {samples}; allowed: {voices.list[voice].samples}, its frames'")
+        if len(digits) > SF_SCRIPT_DIGITS or network[2] > SF_SCRIPT_JITTER_US:
+            raise ValueError(f"script: found {len(digits)} digits, {network[2]} us of jitter; "
+                             f"allowed: {SF_SCRIPT_DIGITS}, {SF_SCRIPT_JITTER_US}")
         memset(&self.state, 0, sizeof(self.state))
+        memset(&self.script, 0, sizeof(self.script))
         self.voices = voices
-        self.script = steps
         self.state.audio = voices.list[voice].audio
+        self.state.frames = voices.list[voice].frames
         if suppressed:
             self.state.activity = voices.list[voice].activity
-        if steps is not None and count > 0:
-            self.state.steps = <const sf_step *>&steps[0]
         self.state.capture_us = capture_us
         self.state.count = count
         self.state.loop = voices.list[voice].loop
@@ -1158,17 +1308,43 @@ cdef class Talker:
         self.state.sequence = sequence
         self.state.samples = samples
         self.state.type = 0x80 | payload_type
+        self.state.ticks = ticks
         self.state.event_type = event_type
         self.state.head_octets = <uint8_t>(length + SF_TALKER_RTP)
         self.state.time_at = 17 if head[4] == 4 else 41
+        if ticks != 1 or self.state.frames != NULL:
+            self.state.flags |= SF_TALKER_FRAMED
         memcpy(self.state.head, PyBytes_AS_STRING(head), length)
         cdef uint8_t *rtp = self.state.head + length
         sf_store_be32(rtp - 4, <uint32_t>SF_TALKER_RTP + samples)
         rtp[0] = 0x80
         sf_store_be32(rtp + 8, ssrc)
+        if digits or any(network):
+            self.begin(digits, network, chance)
+
+    cdef int begin(self, bytes digits, network, uint64_t chance) except -1:
+        self.script.chance = chance
+        loss, burst, jitter_us, reorder, duplicate = network
+        self.script.network = sf_impairment(loss, burst, jitter_us, reorder, duplicate)
+        self.script.activity = self.state.activity
+        self.script.loop = self.state.loop
+        self.script.place = self.state.place
+        self.script.count = self.state.count
+        self.script.samples = self.state.samples
+        self.script.digits_n = <uint8_t>len(digits)
+        for i in range(len(digits)):
+            self.script.digits[i] = digits[i]
+        self.state.activity = NULL
+        self.state.flags |= SF_TALKER_SCRIPTED
+        if self.state.count and not sf_script_begin(&self.script):
+            raise ValueError("script: found no packet")
+        return 0
 
     def packets(self):
         cdef sf_talker t = self.state
+        cdef sf_script script = self.script
+        if t.flags & SF_TALKER_SCRIPTED:
+            t.script = &script
         return packets_of(&t)
 
 
@@ -1193,18 +1369,21 @@ cdef class Mould:
     cdef const uint8_t[::1] patches
     cdef const uint8_t[::1] sayings
     cdef const uint8_t[::1] roles
+    cdef const uint8_t[::1] lines
 
     def __cinit__(self, Voices voices not None, uint32_t speakers, uint32_t time_at, *, const uint8_t[::1] octets,
                   const uint8_t[::1] fields, const uint8_t[::1] patches, const uint8_t[::1] sayings,
-                  const uint8_t[::1] roles):
+                  const uint8_t[::1] roles, const uint8_t[::1] lines, bint hep=False):
         cdef const char *fault
         self.voices = voices
         self.octets, self.fields, self.patches, self.sayings, self.roles = octets, fields, patches, sayings, roles
+        self.lines = lines
         self.it.octets_n = octets.shape[0]
         self.it.fields_n = counted(fields, sizeof(sf_field))
         self.it.patches_n = counted(patches, sizeof(sf_patch))
         self.it.sayings_n = counted(sayings, sizeof(sf_saying))
         self.it.roles_n = counted(roles, sizeof(sf_role))
+        self.it.lines_n = counted(lines, sizeof(sf_line))
         if self.it.octets_n:
             self.it.octets = &octets[0]
         if self.it.fields_n:
@@ -1215,10 +1394,13 @@ cdef class Mould:
             self.it.sayings = <const sf_saying *>&sayings[0]
         if self.it.roles_n:
             self.it.roles = <const sf_role *>&roles[0]
+        if self.it.lines_n:
+            self.it.lines = <const sf_line *>&lines[0]
         self.it.voices = voices.list
         self.it.voices_n = voices.count
         self.it.speakers = speakers
         self.it.time_at = time_at
+        self.it.hep = hep
         fault = sf_mould_fault(&self.it)
         if fault != NULL:
             raise ValueError(f"mould: {fault.decode()}")
@@ -1237,11 +1419,29 @@ cdef class Mould:
     def streams(self, uint64_t key, uint64_t start_us, uint64_t span_us):
         cdef sf_call call = sf_call(key, start_us, span_us)
         cdef sf_talker talker
+        cdef sf_script script
         cdef size_t i
         out = []
         for i in range(self.it.roles_n):
-            out.append(packets_of(&talker) if sf_mould_cast(&self.it, &call, i, &talker) else [])
+            out.append(packets_of(&talker) if sf_mould_cast(&self.it, &call, i, &talker, &script) else [])
         return out
+
+    def call_ids(self, uint64_t key):
+        cdef uint8_t room[SF_CALL_ID]
+        cdef size_t i
+        return [PyBytes_FromStringAndSize(<char *>room, sf_mould_call_id(&self.it, key, i, room))
+                for i in range(self.it.lines_n)]
+
+    def place(self, const uint64_t[::1] keys not None, uint32_t[:, ::1] lines not None):
+        cdef int32_t nodes = <int32_t>lines.shape[1]
+        cdef Py_ssize_t i
+        cdef size_t line
+        if nodes < 1 or lines.shape[0] != keys.shape[0]:
+            raise ValueError(f"lines: found {lines.shape[0]} x {lines.shape[1]}; allowed: calls x nodes")
+        with nogil:
+            for i in range(keys.shape[0]):
+                for line in range(self.it.lines_n):
+                    lines[i, sf_mould_node(&self.it, keys[i], line, nodes)] |= <uint32_t>1 << line
 
 
 cdef size_t counted(const uint8_t[::1] octets, size_t size) except? 0:
@@ -1292,13 +1492,6 @@ cdef class Sender:
             raise ValueError(f"time: found {time_us}; allowed: {self.origin_us} or later")
         return 0
 
-    def add_talker(self, Talker talker not None):
-        self.idle()
-        self.due(talker.state.capture_us)
-        self.borrowed[id(talker.voices)] = talker.voices
-        if not sf_sender_add_talker(self.it, &talker.state):
-            raise MemoryError
-
     def add_mould(self, Mould mould not None):
         self.idle()
         self.borrowed[id(mould)] = mould
@@ -1343,3 +1536,231 @@ cdef class Sender:
     @property
     def sent(self):
         return sf_sender_sent(self.it)[0]
+
+
+# ---- capture clients ----
+
+cdef uint64_t wall_us() noexcept nogil:
+    cdef timespec t
+    clock_gettime(CLOCK_REALTIME, &t)
+    return <uint64_t>t.tv_sec * 1000000 + <uint64_t>t.tv_nsec // 1000
+
+
+cdef class Outbox:
+    cdef sf_outbox *it
+    cdef readonly uint32_t nodes
+    cdef readonly uint32_t client_id
+    cdef object intake
+    cdef object start
+    cdef object shut
+    cdef uint64_t refused
+
+    def __cinit__(self, uint32_t client_id, *, uint32_t nodes, uint32_t sockets, uint32_t budget, uint32_t packets,
+                  bint offload, start, Intake intake=None):
+        cdef sf_outbox_settings settings
+        if not 1 <= nodes <= 4096 or not 1 <= sockets <= 64:
+            raise ValueError(f"nodes, sockets: found {nodes}, {sockets}; allowed: 1 to 4096, 1 to 64")
+        if not 256 <= budget <= 65507:
+            raise ValueError(f"budget: found {budget}; allowed: 256 to 65507 octets")
+        if packets < 1:
+            raise ValueError(f"packets: found {packets}; allowed: 1 or more")
+        settings.nodes = nodes
+        settings.sockets = sockets
+        settings.budget = budget
+        # A datagram holds four packets of audio or more. Where it holds fewer, memory is the bound.
+        settings.slots = max(16, packets // 4)
+        settings.most = packets
+        settings.offload = offload
+        settings.intake = NULL if intake is None else intake.intake
+        self.intake = intake
+        self.nodes = nodes
+        self.start = start
+        self.client_id = client_id
+        self.it = sf_outbox_new(&settings, client_id)
+        if self.it is NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        sf_outbox_free(self.it)
+
+    def direct(self, uint32_t node, bytes ip, uint16_t port, uint32_t scope=0):
+        if node >= self.nodes or len(ip) not in (4, 16):
+            raise ValueError(f"node, ip: found {node}, {len(ip)} octets; allowed: below {self.nodes}, 4 or 16 octets")
+        sf_outbox_direct(self.it, node, 6 if len(ip) == 16 else 4, <const uint8_t *>PyBytes_AS_STRING(ip), port, scope)
+
+    def run(self):
+        with nogil:
+            sf_outbox_run(self.it)
+
+    def flush(self, uint32_t timeout_ms):
+        cdef bint gone
+        with nogil:
+            gone = sf_outbox_flush(self.it, timeout_ms)
+        return gone
+
+    def stop(self, uint32_t timeout_ms):
+        self.shut = "closed"
+        sf_outbox_stop(self.it, timeout_ms)
+
+    def forked(self, uint32_t client_id, shut):
+        sf_outbox_forked(self.it, client_id)
+        self.client_id = client_id
+        self.refused = 0
+        if self.shut is None:
+            self.shut = shut
+
+    def sums(self):
+        cdef sf_outbox_sum found
+        listed = []
+        for node in range(self.nodes):
+            found = sf_outbox_sum_of(self.it, node)
+            listed.append({
+                "queued": found.queued, "sent": found.sent, "datagrams": found.datagrams, "octets": found.octets,
+                "full": found.dropped[<int>SF_LANE_FULL], "too_large": found.dropped[<int>SF_LANE_TOO_LARGE],
+                "lost": found.lost, "errors": found.errors, "last_errno": found.last_errno,
+            })
+        return listed
+
+    @property
+    def refusals(self):
+        return (self.shut or "closed", self.refused)
+
+
+cdef class Outlet:
+    cdef Outbox outbox
+    cdef bytes head
+    cdef uint32_t lanes[2]
+    cdef uint32_t copies
+    cdef sf_frame_head frame_head
+
+    def __cinit__(self, Outbox outbox not None, list nodes, bytes key, bytes head, uint32_t time_at):
+        if not 1 <= len(nodes) <= 2:
+            raise ValueError(f"nodes: found {len(nodes)}; allowed: 1 or 2")
+        if time_at + 16 > <size_t>len(head):
+            raise ValueError(f"time_at: found {time_at}; allowed: 16 octets or more before the end of the head")
+        self.outbox = outbox
+        self.head = head
+        self.frame_head.octets = slice_of(head)
+        self.frame_head.time_at = time_at
+        for node in nodes:
+            if not 0 <= node < outbox.nodes:
+                raise ValueError(f"node: found {node}; allowed: below {outbox.nodes}")
+            self.lanes[self.copies] = sf_outbox_lane(outbox.it, node, slice_of(key))
+            self.copies += 1
+
+    cdef inline int ready(self) except -1:
+        """Tell whether packets are taken; begins the sending when it has not begun."""
+        if self.outbox.shut is None and sf_outbox_dormant(self.outbox.it):
+            self.outbox.start()
+        return self.outbox.shut is None
+
+    cdef inline void post(self, uint64_t time_us, sf_slice payload) noexcept:
+        cdef uint32_t i
+        for i in range(self.copies):
+            sf_outbox_put(self.outbox.it, self.lanes[i], self.frame_head, time_us, payload)
+
+    cdef int put(self, payload, uint64_t time_us) except -1:
+        cdef Py_buffer view
+        if type(payload) is bytes:
+            self.post(time_us, slice_of(<bytes>payload))
+            return 0
+        PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
+        self.post(time_us, sf_slice_of(<const char *>view.buf, view.len))
+        PyBuffer_Release(&view)
+        return 0
+
+    def send(self, payload, time_us=None):
+        cdef uint64_t at = wall_us() if time_us is None else time_us
+        if self.ready():
+            self.put(payload, at)
+        else:
+            self.outbox.refused += self.copies
+
+    def send_batch(self, payloads, times_us=None):
+        cdef uint64_t at = wall_us()
+        cdef list listed = payloads if type(payloads) is list else list(payloads)
+        cdef list times = None if times_us is None else list(times_us)
+        cdef Py_ssize_t i
+        if times is not None and len(times) != len(listed):
+            raise ValueError(f"times_us: found {len(times)}; allowed: {len(listed)}, one for each payload")
+        if not self.ready():
+            self.outbox.refused += self.copies * len(listed)
+            return
+        for i in range(len(listed)):
+            self.put(listed[i], at if times is None else <uint64_t>times[i])
+
+
+def sip_call_id(bytes message):
+    cdef sf_slice found
+    return octets_of(found) if sf_sip_call_id(slice_of(message), &found) else None
+
+
+# ---- levels ----
+
+def levels_g711(const uint32_t[::1] offset not None, const uint32_t[::1] length not None, bytes data not None, int law,
+                uint8_t[::1] out not None):
+    cdef size_t count = <size_t>offset.shape[0]
+    cdef sf_slice octets = slice_of(data)
+    cdef size_t refused
+    if <size_t>length.shape[0] != count or <size_t>out.shape[0] != count * sizeof(sf_level):
+        raise ValueError(f"found {length.shape[0]} lengths and {out.shape[0]} octets of levels; "
+                         f"allowed: {count} and {count * sizeof(sf_level)}, as there are offsets")
+    if law not in (ULAW, ALAW):
+        raise ValueError(f"law: found {law}; allowed: {ULAW} (mu-law), {ALAW} (A-law)")
+    if count == 0:
+        return 0
+    with nogil:
+        refused = sf_levels_g711(&offset[0], &length[0], count, octets, law == ALAW, <sf_level *>&out[0])
+    return refused
+
+
+def level_pcm(const int16_t[::1] samples not None):
+    cdef sf_level level
+    cdef size_t n = <size_t>samples.shape[0]
+    if n == 0:
+        return 0, 0, 0, 0
+    with nogil:
+        level = sf_level_pcm(&samples[0], n)
+    return level.energy, level.samples, level.clipped, level.peak
+
+
+def worst_opinion(unsigned payload_type, double loss_percent):
+    cdef sf_opinion opinion = sf_worst_opinion(payload_type, loss_percent)
+    return (("NB", "WB")[opinion.scale - 1], opinion.mos) if opinion.scale else None
+
+
+# ---- DTMF in the audio ----
+
+cdef class ToneReceiver:
+    cdef sf_tone it
+
+    def __cinit__(self):
+        sf_tone_begin(&self.it)
+
+    def hear(self, const uint8_t[::1] rows not None, bytes data not None):
+        cdef sf_slice octets = slice_of(data)
+        cdef size_t count = <size_t>rows.shape[0] // sizeof(sf_spoken)
+        cdef const sf_spoken *row
+        cdef uint64_t samples = 0
+        cdef size_t i, room, found
+        cdef bytearray keys
+        cdef sf_tone_key *out
+        if count * sizeof(sf_spoken) != <size_t>rows.shape[0]:
+            raise ValueError(f"rows: found {rows.shape[0]} octets; allowed: a multiple of {sizeof(sf_spoken)}")
+        if count == 0:
+            return b""
+        row = <const sf_spoken *>&rows[0]
+        for i in range(count):
+            samples += min(<size_t>row[i].length, octets.n)
+        room = <size_t>(samples // SF_TONE_LEAST) + 2
+        keys = PyByteArray_FromStringAndSize(NULL, room * sizeof(sf_tone_key))
+        out = <sf_tone_key *>PyByteArray_AS_STRING(keys)
+        with nogil:
+            found = sf_tone_hear(&self.it, row, count, octets, out, room)
+        return bytes(keys[:found * sizeof(sf_tone_key)])
+
+    def end(self):
+        cdef sf_tone_key key
+        if not sf_tone_end(&self.it, &key):
+            return b""
+        return PyBytes_FromStringAndSize(<const char *>&key, sizeof(key))

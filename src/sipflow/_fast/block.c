@@ -88,7 +88,8 @@ enum sf_block_status sf_block_decode(struct sf_slice octets, struct sf_block *ou
         out->frame_length > SF_BLOCK_FRAME_MAX) {
         return SF_BLOCK_BAD_HEADER;
     }
-    bool messages = out->kind == SF_BLOCK_MESSAGES && out->transform == SF_TRANSFORM_NONE;
+    bool messages = out->kind == SF_BLOCK_MESSAGES &&
+                    (out->transform == SF_TRANSFORM_HEADS || out->transform == SF_TRANSFORM_NONE);
     bool stream = out->kind == SF_BLOCK_STREAM && out->transform == SF_TRANSFORM_COMPANDED;
     return messages || stream ? SF_BLOCK_OK : SF_BLOCK_UNKNOWN;
 }

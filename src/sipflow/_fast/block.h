@@ -39,7 +39,11 @@
 #define SF_BLOCK_FRAME_MAX (SF_BLOCK_RAW_MAX + (1u << 16))
 
 enum sf_block_kind { SF_BLOCK_MESSAGES = 1, SF_BLOCK_STREAM = 2 };
-enum sf_block_transform { SF_TRANSFORM_NONE = 0, SF_TRANSFORM_COMPANDED = 1 };
+enum sf_block_transform {
+    SF_TRANSFORM_NONE = 0,
+    SF_TRANSFORM_COMPANDED = 1,
+    SF_TRANSFORM_HEADS = 2
+};
 enum sf_block_flags { SF_BLOCK_CLOCK_SKEW = 1 };
 
 enum sf_block_status {

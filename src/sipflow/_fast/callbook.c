@@ -163,8 +163,9 @@ struct sf_known_stream *sf_callbook_add_stream(struct sf_callbook *book, struct 
 void sf_callbook_mark(struct sf_callbook *book, struct sf_known_call *call, enum sf_change change)
 {
     if (call->change == SF_NO_CHANGE) {
-        call->next_changed = book->changed;
-        book->changed = call;
+        call->next_changed = NULL;
+        *(book->changed != NULL ? &book->last_changed->next_changed : &book->changed) = call;
+        book->last_changed = call;
     }
     call->change = change > call->change ? change : call->change;
 }

@@ -45,6 +45,7 @@ struct sf_known_call {
     uint8_t *party; /* where the texts of the digest lie */
     uint8_t *reason;
     size_t octets;
+    size_t row_octets; /* of its row in the index, with what it has to spare */
     size_t id_length;
     enum sf_change change;
     struct sf_known_path paths[SF_CALL_PATHS]; /* that its messages went last */
@@ -55,7 +56,9 @@ struct sf_known_call {
 struct sf_callbook {
     struct sf_known_call **calls;
     struct sf_known_call *oldest, *newest;
-    struct sf_known_call *changed; /* since the last commit, in no order */
+    /* Since the last commit. In the order they were met: numbers of new calls rise, and SQLite
+     * fills its pages one after the other. */
+    struct sf_known_call *changed, *last_changed;
     size_t call_count, octets;
     struct sf_known_path *paths; /* each in the one place its hash has */
     uint64_t *filter;            /* bits of the hashes of all calls there are */

@@ -1,5 +1,6 @@
 #include "columns.h"
 
+#include "arrival.h"
 #include "g711.h"
 #include "little.h"
 #include "rtp.h"
@@ -56,27 +57,14 @@ static int64_t steps_get(struct steps *s, struct sf_cursor *c)
     return s->value;
 }
 
-/* Nearest millisecond, halves up: the arrival clock is not better than that. */
 static int64_t delay_ms(const struct sf_pool_rtp *record)
 {
-    int64_t delay = (int64_t)(record->arrival_us - record->time_us);
-    int64_t whole = delay / 1000, rest = delay % 1000;
-    if (rest < 0) {
-        whole--;
-        rest += 1000;
-    }
-    return rest >= 500 ? whole + 1 : whole;
+    return sf_delay_ms((int64_t)record->time_us, (int64_t)record->arrival_us);
 }
 
-static int64_t arrival_of(int64_t time_us, int64_t delay)
-{
-    return (int64_t)((uint64_t)time_us + (uint64_t)delay * 1000u);
-}
-
-/* The arrival time a reader will see, of a sealed packet and of a live one. */
 static int64_t kept_arrival(const struct sf_pool_rtp *record)
 {
-    return arrival_of((int64_t)record->time_us, delay_ms(record));
+    return sf_kept_arrival((int64_t)record->time_us, (int64_t)record->arrival_us);
 }
 
 /* Companded delta: mu-law and A-law octets in the order of the levels they stand for. */
@@ -270,7 +258,7 @@ static uint8_t *put_payload(uint8_t *p, const struct sf_chunk *chunk, unsigned c
 }
 
 size_t sf_columns_encode(const void *memory, size_t used, unsigned count, uint8_t *dst,
-                         struct sf_block *block)
+                         struct sf_block *block, size_t *payload_at)
 {
     struct sf_chunk chunk;
     if (used > SF_BLOCK_RAW_MAX - 64 || sf_chunk_data_length(memory, used, count) < 0 ||
@@ -293,6 +281,7 @@ size_t sf_columns_encode(const void *memory, size_t used, unsigned count, uint8_
         p = put_headers(p, &chunk, count, SEQUENCE);
         p = put_headers(p, &chunk, count, TIMESTAMP);
     }
+    *payload_at = (size_t)(p - dst);
     p = put_payload(p, &chunk, count, split);
     block->raw_length = (uint32_t)(p - dst);
     return (size_t)(p - dst);
@@ -439,7 +428,7 @@ void sf_columns_decode(const struct sf_columns *columns, struct sf_rtp_row *rows
         delay = add(delay, sf_unzigzag(sf_read_varint(&arrivals)));
         length = add(length, sf_unzigzag(sf_read_varint(&lengths)));
         *row = (struct sf_rtp_row){.time_us = time_us,
-                                   .arrival_us = arrival_of(time_us, delay),
+                                   .arrival_us = sf_arrival_of(time_us, delay),
                                    .offset = (uint32_t)offset,
                                    .length = (uint32_t)length};
         bool split = columns->split && length >= SF_RTP_HEAD;

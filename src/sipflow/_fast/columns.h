@@ -40,10 +40,10 @@ static inline size_t sf_columns_bound(size_t used)
 /*
  * Encodes the first `count` records of a chunk into `dst`; gives the octets written, or 0 when
  * the chunk contradicts itself. Fills t0_us, t1_us, records, raw_length, kind, transform and
- * flags of `block`.
+ * flags of `block`. Payload begins at `payload_at`: what stands before it is of another nature.
  */
 size_t sf_columns_encode(const void *chunk, size_t used, unsigned count, uint8_t *dst,
-                         struct sf_block *block);
+                         struct sf_block *block, size_t *payload_at);
 
 /* A stream's content opened for reading, every length in it proved. */
 struct sf_columns {

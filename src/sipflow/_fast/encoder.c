@@ -9,6 +9,7 @@
 #include <zstd.h>
 #include <zstd_errors.h>
 
+#include "arrival.h"
 #include "columns.h"
 #include "crc32c.h"
 #include "messages.h"
@@ -42,8 +43,9 @@ struct sf_encoder {
     bool calm;
 };
 
-#define RECORDS_MAX  (SF_SIP_CHUNK / sizeof(struct sf_pool_sip))
-#define CONTENT_ROOM (SF_SIP_CHUNK + 64)
+#define RECORDS_MAX (SF_SIP_CHUNK / sizeof(struct sf_pool_sip))
+/* A flush begins a further zstd block, with a head of its own (RFC 8878, section 3.1.1.2). */
+#define FLUSH_ROOM 64
 
 static void set(ZSTD_CCtx *z, ZSTD_cParameter parameter, int value)
 {
@@ -71,7 +73,7 @@ struct sf_encoder *sf_encoder_new(int64_t period_us, const struct sf_known *know
     e->known_count = count;
     e->audio = ZSTD_createCCtx();
     e->sip = ZSTD_createCCtx();
-    e->content = malloc(CONTENT_ROOM);
+    e->content = malloc(sf_messages_bound(SF_SIP_CHUNK));
     e->arena = malloc(SF_SIP_CHUNK);
     e->entries = malloc(RECORDS_MAX * sizeof *e->entries);
     if (e->known == NULL || e->audio == NULL || e->sip == NULL || e->content == NULL ||
@@ -87,6 +89,11 @@ struct sf_encoder *sf_encoder_new(int64_t period_us, const struct sf_known *know
     set(e->audio, ZSTD_c_hashLog, AUDIO_HASH);
     set(e->audio, ZSTD_c_minMatch, AUDIO_MATCH);
     set(e->audio, ZSTD_c_literalCompressionMode, ZSTD_ps_enable);
+    for (int i = 0; i < 2; i++) {
+        /* Content and room stand still while a frame is made: zstd need not copy them. */
+        set(i == 0 ? e->audio : e->sip, ZSTD_c_stableInBuffer, 1);
+        set(i == 0 ? e->audio : e->sip, ZSTD_c_stableOutBuffer, 1);
+    }
     return e;
 }
 
@@ -151,19 +158,43 @@ static struct sf_portion *portion_for(struct sf_encoder *e, struct sf_encoded *o
 }
 
 /*
+ * Compresses `n` octets into one frame; gives its length or a code of zstd. The octets before
+ * `split` are of another nature than those behind it: each get codes of their own.
+ */
+static size_t compress(ZSTD_CCtx *z, uint8_t *dst, size_t room, const uint8_t *src, size_t split,
+                       size_t n)
+{
+    ZSTD_inBuffer in = {src, split, 0};
+    ZSTD_outBuffer out = {dst, room, 0};
+    size_t left = ZSTD_CCtx_reset(z, ZSTD_reset_session_only);
+    if (!ZSTD_isError(left)) {
+        left = ZSTD_CCtx_setPledgedSrcSize(z, n);
+    }
+    if (!ZSTD_isError(left)) {
+        left = ZSTD_compressStream2(z, &out, &in, ZSTD_e_flush);
+    }
+    in.size = n;
+    if (!ZSTD_isError(left)) {
+        left = ZSTD_compressStream2(z, &out, &in, ZSTD_e_end);
+    }
+    /* There is room for the worst: nothing may be left. */
+    return left == 0 ? out.pos : left;
+}
+
+/*
  * Writes the block of head->raw_length octets of content behind the portion's data; it counts once
- * `settle` is called.
+ * `settle` is called. The first `split` octets of the content are unlike the rest.
  */
 static enum sf_block_status write_block(struct sf_portion *portion, ZSTD_CCtx *z,
-                                        const uint8_t *content, struct sf_block *head)
+                                        const uint8_t *content, size_t split, struct sf_block *head)
 {
     struct sf_octets *data = &portion->data;
-    size_t bound = ZSTD_compressBound(head->raw_length);
+    size_t bound = ZSTD_compressBound(head->raw_length) + FLUSH_ROOM;
     if (!sf_octets_room(data, SF_BLOCK_HEAD + bound)) {
         return SF_BLOCK_NO_MEMORY;
     }
     uint8_t *at = data->p + data->n;
-    size_t n = ZSTD_compress2(z, at + SF_BLOCK_HEAD, bound, content, head->raw_length);
+    size_t n = compress(z, at + SF_BLOCK_HEAD, bound, content, split, head->raw_length);
     if (ZSTD_isError(n)) {
         return ZSTD_getErrorCode(n) == ZSTD_error_memory_allocation ? SF_BLOCK_NO_MEMORY
                                                                     : SF_BLOCK_BAD_FRAME;
@@ -198,6 +229,7 @@ static bool encode_stream(struct sf_encoder *e, struct sf_pool *pool, uint32_t c
     struct sf_chunk_facts facts;
     struct sf_block head;
     struct sf_chunk stream;
+    size_t payload_at;
     if (sound < count) {
         out->damaged_chunks++;
         out->damaged_packets += count - sound;
@@ -206,7 +238,7 @@ static bool encode_stream(struct sf_encoder *e, struct sf_pool *pool, uint32_t c
         return true;
     }
     if (!sf_chunk_facts(memory, used, sound, &facts) ||
-        sf_columns_encode(memory, used, sound, e->content, &head) == 0 ||
+        sf_columns_encode(memory, used, sound, e->content, &head, &payload_at) == 0 ||
         !sf_chunk_open(memory, used, &stream)) {
         out->damaged_chunks++;
         out->damaged_packets += sound;
@@ -223,7 +255,7 @@ static bool encode_stream(struct sf_encoder *e, struct sf_pool *pool, uint32_t c
     }
     facts.id = head.chunk = desc->id;
     facts.chunk = chunk;
-    enum sf_block_status status = write_block(portion, e->audio, e->content, &head);
+    enum sf_block_status status = write_block(portion, e->audio, e->content, payload_at, &head);
     if (status == SF_BLOCK_OK) {
         status = sf_portion_add_stream(portion, &head, portion->data.n, stream.call_id, &facts);
     }
@@ -232,7 +264,8 @@ static bool encode_stream(struct sf_encoder *e, struct sf_pool *pool, uint32_t c
 
 static int64_t filed_of(const struct sf_pool_sip *record)
 {
-    return (int64_t)(record->clock_skew ? record->arrival_us : record->time_us);
+    int64_t time_us = (int64_t)record->time_us;
+    return record->clock_skew ? sf_kept_arrival(time_us, (int64_t)record->arrival_us) : time_us;
 }
 
 static bool encode_messages(struct sf_encoder *e, const uint8_t *arena, size_t used, uint32_t count,
@@ -243,7 +276,8 @@ static bool encode_messages(struct sf_encoder *e, const uint8_t *arena, size_t u
         out->known_packets += count;
         return true;
     }
-    size_t n = sf_messages_encode(arena, used, count, e->entries, e->content, &head);
+    size_t payload_at;
+    size_t n = sf_messages_encode(arena, used, count, e->entries, e->content, &head, &payload_at);
     if (n == 0) {
         out->damaged_chunks++;
         out->damaged_packets += count;
@@ -254,7 +288,7 @@ static bool encode_messages(struct sf_encoder *e, const uint8_t *arena, size_t u
         return false;
     }
     head.chunk = chunk;
-    enum sf_block_status status = write_block(portion, e->sip, e->content, &head);
+    enum sf_block_status status = write_block(portion, e->sip, e->content, payload_at, &head);
     if (status == SF_BLOCK_OK) {
         struct sf_slice content = sf_slice(e->content, n);
         status = sf_portion_add_messages(portion, &head, portion->data.n, content);

@@ -136,17 +136,18 @@ static void read_message(struct reading *reading, const struct sf_message *messa
 }
 
 static enum sf_block_status take_messages(struct sf_gist *gist, struct sf_slice content,
-                                          uint32_t messages)
+                                          unsigned transform, uint32_t messages)
 {
+    struct sf_messages all;
     struct sf_message message;
     struct sf_sip head;
     struct reading reading = {0};
     uint32_t found = 0;
-    for (size_t position = 0; position < content.n; position = message.next, found++) {
-        enum sf_block_status status = sf_message_read(content, position, &message);
-        if (status != SF_BLOCK_OK) {
-            return status;
-        }
+    enum sf_block_status status = sf_messages_open(content, transform, &all);
+    if (status != SF_BLOCK_OK) {
+        return status;
+    }
+    for (; sf_messages_next(&all, &message); found++) {
         sf_sip_scan(message.payload, &head);
         if (found == 0 || !sf_slice_eq(reading.call_id, message.call_id)) {
             if (found > 0 && !put_call(gist, &reading)) {
@@ -157,7 +158,7 @@ static enum sf_block_status take_messages(struct sf_gist *gist, struct sf_slice 
             reading.message = (uint32_t)gist->message_count;
         }
         read_message(&reading, &message, &head);
-        if (!put_message(gist, &message, &head, position)) {
+        if (!put_message(gist, &message, &head, message.position)) {
             return SF_BLOCK_NO_MEMORY;
         }
     }
@@ -167,10 +168,11 @@ static enum sf_block_status take_messages(struct sf_gist *gist, struct sf_slice 
     return found == 0 || put_call(gist, &reading) ? SF_BLOCK_OK : SF_BLOCK_NO_MEMORY;
 }
 
-enum sf_block_status sf_gist_add(struct sf_gist *gist, struct sf_slice content, uint32_t messages)
+enum sf_block_status sf_gist_add(struct sf_gist *gist, struct sf_slice content, unsigned transform,
+                                 uint32_t messages)
 {
     struct sf_gist before = *gist;
-    enum sf_block_status status = take_messages(gist, content, messages);
+    enum sf_block_status status = take_messages(gist, content, transform, messages);
     if (status != SF_BLOCK_OK) {
         gist->texts.n = before.texts.n;
         gist->calls.n = before.calls.n;

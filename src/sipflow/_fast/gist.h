@@ -65,7 +65,8 @@ struct sf_gist {
  * Takes in the messages of a block from its content; SF_BLOCK_OK, or why not: then nothing was
  * taken. `messages` is how many the block should hold.
  */
-enum sf_block_status sf_gist_add(struct sf_gist *gist, struct sf_slice content, uint32_t messages);
+enum sf_block_status sf_gist_add(struct sf_gist *gist, struct sf_slice content, unsigned transform,
+                                 uint32_t messages);
 void sf_gist_clear(struct sf_gist *gist);
 
 const struct sf_call_gist *sf_gist_call(const struct sf_gist *gist, size_t call);

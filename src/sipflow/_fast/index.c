@@ -12,8 +12,9 @@
 #include "hash.h"
 #include "keeper.h"
 #include "text.h"
+#include "worst.h"
 
-#define CACHE_KIB "65536"
+#define CACHE_KIB "49152"
 #define BUSY_MS   5000
 /* So many pages of write-ahead log are left to the keeper; from then on the writer waits for the
  * disk. */
@@ -40,22 +41,26 @@ enum statement {
     "call_id, first_us, last_us, invite_us, ring_us, answer_us, cancel_us, bye_us, method, "       \
     "begins, from_user, to_user, from_uri, to_uri, user_agent, src, dst, status, status_us, "      \
     "reason, sip_messages, rtp_packets, rtp_streams"
+/* What a row may grow by as its call goes on: four moments, a reason, counts. */
+#define ROOM_TO_GROW 32
+/* A value longer than this takes two octets to tell its length (SQLite, "Record Format"). */
+#define SHORT_VALUE 57
 
 static const char *const texts[STATEMENTS] = {
-    [FIND_CALL] = "SELECT " CALL_COLUMNS ", id FROM eras CROSS JOIN call_meta "
+    [FIND_CALL] = "SELECT " CALL_COLUMNS ", id, length(spare) FROM eras CROSS JOIN call_meta "
                   "ON id >> 16 = n AND call_id = ?",
     [FIND_STREAMS] = "SELECT id, leg, src, dst, ssrc FROM streams WHERE call = ?",
-    [ADD_CALL] = "INSERT INTO call_meta (" CALL_COLUMNS ", id) VALUES "
-                 "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    [ADD_CALL] = "INSERT INTO call_meta (" CALL_COLUMNS ", spare, id) VALUES "
+                 "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     /* Neither Call-ID nor first_us: naming them would write their indexes anew each time. */
     [CHANGE_CALL] =
         "UPDATE call_meta SET last_us = ?, invite_us = ?, ring_us = ?, answer_us = ?, "
         "cancel_us = ?, bye_us = ?, method = ?, begins = ?, from_user = ?, to_user = ?, "
         "from_uri = ?, to_uri = ?, user_agent = ?, src = ?, dst = ?, status = ?, status_us = ?, "
-        "reason = ?, sip_messages = ?, rtp_packets = ?, rtp_streams = ? WHERE id = ?",
+        "reason = ?, sip_messages = ?, rtp_packets = ?, rtp_streams = ?, spare = ? WHERE id = ?",
     [CHANGE_FIRST] = "UPDATE call_meta SET first_us = ? WHERE id = ?",
-    [CHANGE_MEDIA] = "UPDATE call_meta SET last_us = ?, rtp_packets = ?, rtp_streams = ? "
-                     "WHERE id = ?",
+    [CHANGE_MEDIA] = "UPDATE call_meta SET last_us = ?, rtp_packets = ?, rtp_streams = ?, "
+                     "spare = ? WHERE id = ?",
     [ADD_PATH] = "INSERT INTO paths (src, dst) VALUES (?, ?)",
     [ADD_STREAM] = "INSERT INTO streams (call, leg, src, dst, ssrc) VALUES (?, ?, ?, ?, ?)",
     [ADD_SIP] = "INSERT INTO sip_msgs (id, t0_us, path, method, status, cseq, block, position) "
@@ -84,6 +89,15 @@ struct sf_index {
     bool failed; /* out of memory or an SQLite error, in the commit at hand */
     int failure; /* an errno, when SQLite is not to blame */
 };
+
+/*
+ * SQLite counts each allocation under a lock of the whole process, for statistics that nobody asks
+ * for. Refused, without harm, once the process has used SQLite.
+ */
+__attribute__((constructor)) static void count_no_memory(void)
+{
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
 
 /* --- errors --- */
 
@@ -144,6 +158,11 @@ static void put_number_or_null(struct row *row, bool there, int64_t value)
     }
 }
 
+static void put_zeros(struct row *row, size_t octets)
+{
+    row->code |= sqlite3_bind_zeroblob(row->s, ++row->at, (int)octets);
+}
+
 static void put_time(struct row *row, int64_t time_us)
 {
     put_number_or_null(row, time_us != SF_NEVER, time_us);
@@ -194,6 +213,56 @@ static struct sf_slice clean(struct sf_index *index, struct sf_slice text)
 
 /* --- calls --- */
 
+static size_t number_octets(int64_t value)
+{
+    int64_t n = value < 0 ? ~value : value;
+    return n < 128         ? value != 0 && value != 1
+           : n < 1ll << 15 ? 2
+           : n < 1ll << 23 ? 3
+           : n < 1ll << 31 ? 4
+           : n < 1ll << 47 ? 6
+                           : 8;
+}
+
+static size_t text_octets(size_t n)
+{
+    return n + (n > SHORT_VALUE);
+}
+
+/* What the row of a call takes in SQLite's record format, with nothing to spare. */
+static size_t row_octets(const struct sf_known_call *call)
+{
+    const struct sf_digest *d = &call->digest;
+    /* An octet for the length of the head, and one for the kind of each value. */
+    size_t octets = 1 + 30;
+    octets += text_octets(call->id_length);
+    octets += number_octets(d->first_us) + number_octets(d->last_us);
+    for (int i = 0; i < SF_MOMENTS; i++) {
+        octets += d->moment_us[i] != SF_NEVER ? number_octets(d->moment_us[i]) : 0;
+    }
+    for (int i = 0; i < SF_PARTY_TEXTS; i++) {
+        octets += text_octets(d->party[i].n);
+    }
+    octets += number_octets(d->status) + text_octets(d->reason.n);
+    octets += d->status_us != SF_NEVER ? number_octets(d->status_us) : 0;
+    return octets + number_octets((int64_t)d->sip_messages) +
+           number_octets((int64_t)call->rtp_packets) + number_octets((int64_t)call->rtp_streams);
+}
+
+/*
+ * Fills the row up to the size it has: SQLite then writes it where it stands, instead of moving its
+ * neighbours, and pages stay full. A row that outgrows its room gets a new one.
+ */
+static void put_spare(struct row *row, struct sf_known_call *call, size_t room)
+{
+    size_t octets = row_octets(call);
+    if (octets > call->row_octets) {
+        call->row_octets = octets + room;
+    }
+    size_t spare = call->row_octets - octets;
+    put_zeros(row, spare > SHORT_VALUE ? spare - 1 : spare);
+}
+
 static bool read_digest(struct sf_index *index, struct sf_known_call *call, sqlite3_stmt *s)
 {
     struct sf_digest *d = &call->digest;
@@ -213,6 +282,7 @@ static bool read_digest(struct sf_index *index, struct sf_known_call *call, sqli
     call->rtp_packets = (uint64_t)sqlite3_column_int64(s, 21);
     call->rtp_streams = (uint64_t)sqlite3_column_int64(s, 22);
     call->id = sqlite3_column_int64(s, 23);
+    call->row_octets = row_octets(call) + text_octets((size_t)sqlite3_column_int(s, 24));
     call->stored_first_us = d->first_us;
     return sf_callbook_keep(&index->book, call, SF_TOOK_PARTY | SF_TOOK_REASON) ||
            fail(index, ENOMEM);
@@ -290,7 +360,7 @@ static struct sf_known_call *call_of(struct sf_index *index, struct sf_slice cal
     return read_call(index, call, known) ? call : NULL;
 }
 
-static void put_digest(struct row *row, const struct sf_known_call *call)
+static void put_digest(struct row *row, struct sf_known_call *call, size_t room)
 {
     const struct sf_digest *d = &call->digest;
     put_number(row, d->last_us);
@@ -308,6 +378,7 @@ static void put_digest(struct row *row, const struct sf_known_call *call)
     put_number(row, (int64_t)d->sip_messages);
     put_number(row, (int64_t)call->rtp_packets);
     put_number(row, (int64_t)call->rtp_streams);
+    put_spare(row, call, room);
     put_number(row, call->id);
 }
 
@@ -316,7 +387,8 @@ static bool add_call(struct sf_index *index, struct sf_known_call *call)
     struct row row = row_of(index, ADD_CALL);
     put_text(&row, sf_slice(call->call_id, call->id_length));
     put_number(&row, call->digest.first_us);
-    put_digest(&row, call);
+    call->row_octets = 0;
+    put_digest(&row, call, ROOM_TO_GROW);
     call->stored_first_us = call->digest.first_us;
     return run_row(index, &row);
 }
@@ -325,11 +397,12 @@ static bool change_call(struct sf_index *index, struct sf_known_call *call)
 {
     struct row row = row_of(index, call->change == SF_CALL_CHANGED ? CHANGE_CALL : CHANGE_MEDIA);
     if (call->change == SF_CALL_CHANGED) {
-        put_digest(&row, call);
+        put_digest(&row, call, 0);
     } else {
         put_number(&row, call->digest.last_us);
         put_number(&row, (int64_t)call->rtp_packets);
         put_number(&row, (int64_t)call->rtp_streams);
+        put_spare(&row, call, 0);
         put_number(&row, call->id);
     }
     if (!run_row(index, &row) || call->stored_first_us == call->digest.first_us) {
@@ -723,6 +796,24 @@ bool sf_index_run(struct sf_index *index, const char *sql, struct sf_index_error
     bool good = run(index, sql);
     if (!good) {
         tell(index, 0, error);
+    }
+    return good;
+}
+
+bool sf_index_judge(struct sf_index *index, struct sf_index_error *error)
+{
+    index->failed = false;
+    index->failure = 0;
+    index->keeper = sf_keeper_stop(index->keeper);
+    bool good = run(index, "BEGIN IMMEDIATE");
+    int code = good ? sf_worst_store(index->db) : SQLITE_OK;
+    good = good && (code == SQLITE_OK || fail(index, code == SQLITE_NOMEM ? ENOMEM : 0)) &&
+           run(index, "COMMIT");
+    if (!good) {
+        tell(index, index->failure, error);
+        if (!sqlite3_get_autocommit(index->db)) {
+            sqlite3_exec(index->db, "ROLLBACK", NULL, NULL, NULL);
+        }
     }
     return good;
 }

@@ -47,6 +47,9 @@ bool sf_index_append(struct sf_index *index, const struct sf_portion *const *por
 /* Runs statements that give no rows, with the file to itself: what it is sealed with. */
 bool sf_index_run(struct sf_index *index, const char *sql, struct sf_index_error *error);
 
+/* Writes into call_meta how bad the media of each call was (worst.h), with the file to itself. */
+bool sf_index_judge(struct sf_index *index, struct sf_index_error *error);
+
 /* Where in data.raw the last block that the index knows ends. */
 uint64_t sf_index_end(const struct sf_index *index);
 /* How many blocks it knows. */

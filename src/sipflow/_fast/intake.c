@@ -54,6 +54,8 @@ struct sf_intake {
     struct sf_pool *pool;
     struct sf_ledger *ledger;
     struct sf_intake_limits limits;
+    struct sf_hep_reader *hep; /* borrowed; NULL: no HEP */
+    bool hep_alone;
     struct entry *table;
     uint64_t mask;
     struct open_chunk *open;
@@ -130,6 +132,20 @@ struct sf_intake *sf_intake_free(struct sf_intake *intake)
 struct sf_ledger *sf_intake_ledger(struct sf_intake *intake)
 {
     return intake->ledger;
+}
+
+void sf_intake_take_hep(struct sf_intake *intake, struct sf_hep_reader *reader, bool alone)
+{
+    intake->hep = reader;
+    intake->hep_alone = alone;
+}
+
+void sf_intake_beat(struct sf_intake *intake)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    uint64_t now = (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+    atomic_store_explicit(&intake->ledger->heartbeat_us, now, memory_order_relaxed);
 }
 
 /* --- the list of open chunks, oldest first --- */
@@ -660,6 +676,9 @@ void sf_intake_flush_batch(struct sf_intake *intake, uint64_t now_us)
         put_batch(intake, intake->held, now_us);
         intake->held = 0;
     }
+    if (intake->hep != NULL) {
+        sf_hep_reader_clear(intake->hep);
+    }
 }
 
 static uint32_t source_of(struct sf_intake *intake, const struct sf_peer *peer)
@@ -698,13 +717,42 @@ void sf_intake_refuse(struct sf_intake *intake, struct sf_slice octets, const st
     count_source(intake, source_of(intake, peer), octets.n, 1, now_us);
 }
 
+static void hold_packet(struct sf_intake *intake, uint32_t source, uint64_t now_us)
+{
+    intake->places[intake->held].source = source;
+    if (++intake->held == SF_INTAKE_BATCH) {
+        sf_intake_flush_batch(intake, now_us);
+    }
+}
+
+/* One frame of HEP, from a datagram or a connection. */
+static void hold_hep(struct sf_intake *intake, struct sf_slice octets, uint32_t source,
+                     uint64_t now_us)
+{
+    if (!sf_hep_reader_has_room(intake->hep)) {
+        sf_intake_flush_batch(intake, now_us);
+    }
+    enum sf_status status = sf_hep_read(intake->hep, octets, now_us, &intake->batch[intake->held]);
+    count(&intake->ledger->frames, 1);
+    if (status == SF_OK) {
+        hold_packet(intake, source, now_us);
+    } else {
+        count(&intake->ledger->refused[status], 1);
+    }
+    count_source(intake, source, octets.n, status != SF_OK, now_us);
+}
+
 void sf_intake_datagram(struct sf_intake *intake, struct sf_slice octets,
                         const struct sf_peer *peer, uint64_t now_us)
 {
     struct sf_ledger *ledger = intake->ledger;
     struct sf_datagram datagram;
     struct sf_slice frame;
-    enum sf_status status = sf_datagram_open(octets, &datagram);
+    enum sf_status status = intake->hep_alone ? SF_BAD_MAGIC : sf_datagram_open(octets, &datagram);
+    if (status == SF_BAD_MAGIC && intake->hep != NULL && sf_hep_reader_knows(octets)) {
+        hold_hep(intake, octets, source_of(intake, peer), now_us);
+        return;
+    }
     if (status != SF_OK) {
         sf_intake_refuse(intake, octets, peer, status, now_us);
         return;
@@ -719,12 +767,32 @@ void sf_intake_datagram(struct sf_intake *intake, struct sf_slice octets,
             refused++;
             continue;
         }
-        intake->places[intake->held].source = source;
-        if (++intake->held == SF_INTAKE_BATCH) {
-            sf_intake_flush_batch(intake, now_us);
-        }
+        hold_packet(intake, source, now_us);
     }
     count_source(intake, source, octets.n, refused, now_us);
+}
+
+enum sf_status sf_intake_stream(struct sf_intake *intake, struct sf_slice octets,
+                                const struct sf_peer *peer, uint64_t now_us, size_t *taken)
+{
+    struct sf_slice rest = octets, frame;
+    enum sf_status status;
+    uint64_t frames = 0;
+    while ((status = sf_hep_frame(rest, &frame)) == SF_OK) {
+        hold_hep(intake, frame, source_of(intake, peer), now_us);
+        rest = sf_slice(rest.p + frame.n, rest.n - frame.n);
+        frames++;
+    }
+    sf_intake_flush_batch(intake, now_us);
+    *taken = octets.n - rest.n;
+    count(&intake->ledger->datagrams, frames);
+    count(&intake->ledger->octets, *taken);
+    if (status == SF_TRUNCATED) {
+        return SF_OK;
+    }
+    count(&intake->ledger->datagrams, 1);
+    sf_intake_refuse(intake, rest, peer, status, now_us);
+    return status;
 }
 
 static void retire(struct sf_intake *intake, uint32_t chunk)

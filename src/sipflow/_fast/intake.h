@@ -13,6 +13,7 @@
 #ifndef SF_INTAKE_H
 #define SF_INTAKE_H
 
+#include "hep_reader.h"
 #include "packet.h"
 #include "pool.h"
 
@@ -33,6 +34,12 @@ struct sf_intake *sf_intake_new(struct sf_pool *pool, unsigned slot,
 struct sf_intake *sf_intake_free(struct sf_intake *intake); /* always NULL; chunks stay open */
 struct sf_ledger *sf_intake_ledger(struct sf_intake *intake);
 
+/*
+ * Lets sf_intake_datagram take HEP as well, which `reader` reads for this intake alone until
+ * sf_intake_free; with `alone` nothing else, so that nobody gets round the reader's key.
+ */
+void sf_intake_take_hep(struct sf_intake *intake, struct sf_hep_reader *reader, bool alone);
+
 /* Stores up to SF_INTAKE_BATCH packets that arrived at `now_us` (wall clock); all is counted. */
 void sf_intake_put(struct sf_intake *intake, const struct sf_packet *packets, unsigned count,
                    uint64_t now_us);
@@ -48,8 +55,17 @@ void sf_intake_datagram(struct sf_intake *intake, struct sf_slice octets,
 /* Counts a datagram that is not looked into. */
 void sf_intake_refuse(struct sf_intake *intake, struct sf_slice octets, const struct sf_peer *peer,
                       enum sf_status status, uint64_t now_us);
+/*
+ * Stores the HEP frames of version 3 that a connection brought and that are whole; `taken` is how
+ * many octets they fill. All is stored when it returns. SF_OK, or why what follows is no frame:
+ * that is counted, and nothing more can be read from the connection.
+ */
+enum sf_status sf_intake_stream(struct sf_intake *intake, struct sf_slice octets,
+                                const struct sf_peer *peer, uint64_t now_us, size_t *taken);
 /* Stores what sf_intake_datagram holds back to fill a batch. */
 void sf_intake_flush_batch(struct sf_intake *intake, uint64_t now_us);
+/* Tells that the thread of this intake is alive. */
+void sf_intake_beat(struct sf_intake *intake);
 /* Closes the chunks that are old enough; cheap when there are none. */
 void sf_intake_sweep(struct sf_intake *intake);
 /* Closes every open chunk. */

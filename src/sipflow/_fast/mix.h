@@ -1,5 +1,6 @@
 /*
- * Puts G.711 packets onto a time line of 16-bit samples, adding where they overlap.
+ * Puts packets onto a time line: G.711 decoded on the way, samples decoded before as they are.
+ * Samples add where packets overlap; codes are copied.
  *
  * Owns:    nothing.
  * Lends:   nothing; reads rows and data, writes `out`.
@@ -12,13 +13,16 @@
 #include "cursor.h"
 #include "g711.h"
 
+enum sf_placed_law { SF_PLACED_ULAW = 0, SF_PLACED_ALAW = 1, SF_PLACED_LINEAR = 2 };
+
 /* One packet on the time line; the numpy dtype PLACED of sipflow.media.placing. */
 struct sf_placed {
-    int64_t start;   /* sample of its first octet */
-    uint32_t chunk;  /* whose data `offset` counts in; not looked at here */
-    uint32_t offset; /* of the payload in that data [octets] */
-    uint32_t length; /* one octet per sample (ITU-T G.711) */
-    uint8_t law;     /* 0 mu-law, 1 A-law */
+    int64_t start;  /* its first sample */
+    uint32_t chunk; /* whose data `offset` counts in; not looked at here */
+    uint32_t
+        offset; /* of its samples in that data: an octet each, but 16 bits of SF_PLACED_LINEAR */
+    uint32_t length; /* samples */
+    uint8_t law;     /* enum sf_placed_law (ITU-T G.711); any other is refused */
     uint8_t cause;   /* not looked at here */
     uint16_t unused;
 };
@@ -30,5 +34,12 @@ struct sf_placed {
  */
 size_t sf_mix(const struct sf_placed *rows, size_t count, struct sf_slice data, int64_t start,
               int16_t *out, size_t frames, size_t stride);
+
+/*
+ * Copies the codes of G.711 packets in the same way; where packets overlap the last one stays.
+ * Rows of SF_PLACED_LINEAR are refused.
+ */
+size_t sf_mix_codes(const struct sf_placed *rows, size_t count, struct sf_slice data, int64_t start,
+                    uint8_t *out, size_t frames, size_t stride);
 
 #endif

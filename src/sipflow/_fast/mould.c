@@ -1,5 +1,6 @@
 #include "mould.h"
 
+#include "jump.h"
 #include "packet.h"
 
 /* The octets of a field as a number of sixteen, the last one lowest: what comes from memory in
@@ -109,10 +110,10 @@ static bool within(size_t at, size_t n, size_t all)
     return at <= all && n <= all - at;
 }
 
-static const char *frame_fault(const struct sf_mould *m, uint32_t octets_at, uint32_t n,
+static const char *patch_fault(const struct sf_mould *m, uint32_t octets_at, uint32_t n,
                                uint32_t patches_at, uint32_t patches_n)
 {
-    if (!within(octets_at, n, m->octets_n) || !within(m->time_at, 8, n)) {
+    if (!within(octets_at, n, m->octets_n)) {
         return "a frame outside the octets";
     }
     if (!within(patches_at, patches_n, m->patches_n)) {
@@ -130,24 +131,64 @@ static const char *frame_fault(const struct sf_mould *m, uint32_t octets_at, uin
     return NULL;
 }
 
+/* Octets of a capture time, with what is between its parts. */
+static size_t time_octets(const struct sf_mould *m)
+{
+    return m->hep ? 14 : 8;
+}
+
+static const char *frame_fault(const struct sf_mould *m, uint32_t octets_at, uint32_t n,
+                               uint32_t patches_at, uint32_t patches_n)
+{
+    if (!within(octets_at, n, m->octets_n) || !within(m->time_at, time_octets(m), n)) {
+        return "a frame outside the octets";
+    }
+    return patch_fault(m, octets_at, n, patches_at, patches_n);
+}
+
+/* Every voice of a codec has frames of the length that packets have, or none has frames. */
+static bool voices_fit(const struct sf_mould *m, const struct sf_role *r)
+{
+    const struct sf_voice *first = &m->voices[r->first_voice];
+    for (size_t i = 0; i <= m->speakers; i++) {
+        if ((first[i].frames == NULL) != (first->frames == NULL) ||
+            (first[i].frames != NULL && first[i].samples != r->samples)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static const char *role_fault(const struct sf_mould *m, const struct sf_role *r)
 {
-    if (r->n > SF_TALKER_HEAD || r->n < m->time_at + 8 + SF_TALKER_RTP + 4) {
+    size_t length = m->hep ? 6 : 4;
+    if (r->n > SF_TALKER_HEAD || m->time_at > UINT8_MAX ||
+        r->n < m->time_at + time_octets(m) + SF_TALKER_RTP + length) {
         return "a stream's head of a size that cannot be";
     }
-    if (r->begin >= m->sayings_n || r->end >= m->sayings_n) {
-        return "a stream that begins or ends with no message";
+    if (r->begin >= m->sayings_n || r->end >= m->sayings_n ||
+        m->sayings[r->begin].line != m->sayings[r->end].line) {
+        return "a stream that begins or ends with no message of its line";
     }
     if (r->samples == 0 || r->samples > SF_TALKER_TAIL || r->samples % SF_TALKER_WINDOW != 0) {
         return "a packet of a length that cannot be";
     }
-    if (r->quarters == 0 || r->quarters > 4 || r->speaker > SF_RINGBACK) {
-        return "a stream of no speaker or no time";
+    if (r->quarters == 0 || r->quarters > 4 || r->speaker > SF_RINGBACK || r->ticks == 0) {
+        return "a stream of no speaker, no time or no clock";
+    }
+    if (r->digits > SF_SCRIPT_DIGITS || r->network.jitter_us > SF_SCRIPT_JITTER_US) {
+        return "more digits or jitter than a script has";
     }
     if (m->speakers < 2 || !within(r->first_voice, (size_t)m->speakers + 1, m->voices_n)) {
         return "a voice outside the bank";
     }
-    return NULL;
+    return voices_fit(m, r) ? NULL : "a voice in frames of another length";
+}
+
+static const char *line_fault(const struct sf_mould *m, const struct sf_line *l)
+{
+    const char *fault = patch_fault(m, l->octets_at, l->n, l->patches_at, l->patches_n);
+    return fault == NULL && l->n > SF_CALL_ID ? "a Call-ID that is too long" : fault;
 }
 
 const char *sf_mould_fault(const struct sf_mould *m)
@@ -155,9 +196,18 @@ const char *sf_mould_fault(const struct sf_mould *m)
     if (m->sayings_n == 0 || m->sayings_n > UINT16_MAX || m->roles_n > UINT16_MAX) {
         return "no message, or too many";
     }
+    if (m->lines_n == 0 || m->lines_n > SF_LINES) {
+        return "no line, or too many";
+    }
     for (size_t i = 0; i < m->fields_n; i++) {
         if (!field_sound(&m->fields[i])) {
             return "a field whose numbers do not fit its width";
+        }
+    }
+    for (size_t i = 0; i < m->lines_n; i++) {
+        const char *fault = line_fault(m, &m->lines[i]);
+        if (fault != NULL) {
+            return fault;
         }
     }
     for (size_t i = 0; i < m->sayings_n; i++) {
@@ -168,6 +218,9 @@ const char *sf_mould_fault(const struct sf_mould *m)
         }
         if (s->n > SF_DATAGRAM_MAX - SF_BATCH_HEAD - 4) {
             return "a message that no datagram holds";
+        }
+        if (s->line >= m->lines_n) {
+            return "a message of no line";
         }
     }
     for (size_t i = 0; i < m->roles_n; i++) {
@@ -200,9 +253,15 @@ uint8_t *sf_mould_write(const struct sf_mould *m, const struct sf_call *call, si
 {
     const struct sf_saying *saying = &m->sayings[i];
     memcpy(dst, m->octets + saying->octets_at, saying->n);
-    sf_store_be64(dst + m->time_at, sf_mould_time(m, call, i));
+    sf_frame_stamp(dst + m->time_at, m->hep, sf_mould_time(m, call, i));
     fill(m, call->key, saying->patches_at, saying->patches_n, dst);
     return dst + saying->n;
+}
+
+/* A packet of frames begins with one. */
+static uint32_t begin_of(const struct sf_voice *voice, uint32_t place)
+{
+    return voice->frames == NULL ? place : place - place % voice->samples;
 }
 
 /* Both parties read one place of the loop, half a loop apart, so that they take turns. */
@@ -222,25 +281,45 @@ static const struct sf_voice *voice_of(const struct sf_mould *m, uint64_t key,
         own = ringback + 1 + number % m->speakers;
         *place = (*place + own->loop / 2) % own->loop;
     }
+    *place = begin_of(own, *place);
     return own;
 }
 
+static bool begin_script(const struct sf_role *role, const struct sf_talker *t, uint64_t chance,
+                         struct sf_script *script)
+{
+    memset(script, 0, offsetof(struct sf_script, waiting));
+    script->chance = chance;
+    script->network = role->network;
+    script->activity = t->activity;
+    script->loop = t->loop;
+    script->place = t->place;
+    script->count = t->count;
+    script->samples = t->samples;
+    script->digits_n = role->digits;
+    for (unsigned i = 0; i < role->digits; i++) {
+        script->digits[i] = (uint8_t)((chance >> (4 * i) & 15) % 12); /* 0 to 9, * and # */
+    }
+    return sf_script_begin(script);
+}
+
 bool sf_mould_cast(const struct sf_mould *m, const struct sf_call *call, size_t i,
-                   struct sf_talker *out)
+                   struct sf_talker *out, struct sf_script *script)
 {
     const struct sf_role *role = &m->roles[i];
     uint64_t from = sf_mould_time(m, call, role->begin) + role->lag_us;
     uint64_t until = sf_mould_time(m, call, role->end);
     uint64_t interval = role->samples * 125u;
-    if (until < from + interval) {
+    if (until < from + interval + role->tail_us) {
         return false;
     }
-    uint64_t count = (until - from) * role->quarters / 4 / interval;
-    if (count == 0 || count > UINT32_MAX) {
+    uint64_t count = (until - role->tail_us - from) * role->quarters / 4 / interval;
+    if (count == 0 || count > UINT32_MAX / SF_TALKER_TAIL) {
         return false;
     }
     uint32_t place;
     const struct sf_voice *voice = voice_of(m, call->key, role, &place);
+    bool framed = voice->frames != NULL || role->ticks != 1;
     *out = (struct sf_talker){
         .audio = voice->audio,
         .activity = role->suppressed ? voice->activity : NULL,
@@ -253,11 +332,39 @@ bool sf_mould_cast(const struct sf_mould *m, const struct sf_call *call, size_t 
         .timestamp = (uint32_t)(sf_draw(call->key, role->draw + 2u) >> 32),
         .samples = role->samples,
         .type = 0x80 | role->payload_type,
+        .flags = (uint8_t)((m->hep ? SF_TALKER_HEP : 0) | (framed ? SF_TALKER_FRAMED : 0)),
         .head_octets = (uint8_t)role->n,
         .time_at = (uint8_t)m->time_at,
+        .frames = voice->frames,
+        .event_type = role->event_type,
+        .ticks = role->ticks,
     };
     memcpy(out->head, m->octets + role->octets_at, role->n);
     fill(m, call->key, role->patches_at, role->patches_n, out->head);
     sf_store_be32(out->head + role->n - 4, out->ssrc);
+    if (role->scripted) {
+        uint64_t chance = sf_draw(call->key, role->draw + 3u);
+        if (!begin_script(role, out, chance, script)) {
+            return false;
+        }
+        out->activity = NULL;
+        out->script = script;
+        out->flags |= SF_TALKER_SCRIPTED;
+    }
     return true;
+}
+
+size_t sf_mould_call_id(const struct sf_mould *m, uint64_t key, size_t line, uint8_t *dst)
+{
+    const struct sf_line *l = &m->lines[line];
+    memcpy(dst, m->octets + l->octets_at, l->n);
+    fill(m, key, l->patches_at, l->patches_n, dst);
+    return l->n;
+}
+
+int32_t sf_mould_node(const struct sf_mould *m, uint64_t key, size_t line, int32_t nodes)
+{
+    uint8_t call_id[SF_CALL_ID];
+    size_t n = sf_mould_call_id(m, key, line, call_id);
+    return sf_jump(sf_slice(call_id, n), nodes);
 }

@@ -1,7 +1,8 @@
 /*
  * A call with holes: its SIP messages and the heads of its media streams as whole frames, and
- * what goes into the holes of a certain call. Two calls of one mould differ in their Call-ID,
- * tags, branches, numbers, addresses, times and audio, and are alike in everything else.
+ * what goes into the holes of a certain call. Two calls of one mould differ in their Call-IDs,
+ * tags, branches, numbers, addresses, times and audio, and are alike in everything else. A call
+ * has one dialog, or several that belong together, each with its own Call-ID: its lines.
  *
  * A call is a key and two times; everything in it is computed from them whenever it is needed,
  * so that a call costs 24 octets however long it is. load/draw.py and load/mould.py compute
@@ -15,10 +16,13 @@
 #ifndef SF_MOULD_H
 #define SF_MOULD_H
 
+#include "draw.h"
 #include "talker.h"
 
 #define SF_FIELD_WIDTH 16    /* octets of the widest field */
 #define SF_SHARE_ALL   65536 /* of a span */
+#define SF_LINES       16    /* dialogs that belong together, at most */
+#define SF_CALL_ID     255   /* octets of the longest Call-ID */
 
 /* What the first draws of every call are for; fields and streams have the others. */
 enum sf_draw {
@@ -56,33 +60,50 @@ struct sf_moment {
     uint16_t from_end;
 };
 
-/* One SIP message: a whole frame of version 3. */
+/* One SIP message: a whole frame. */
 struct sf_saying {
     uint32_t octets_at;
     uint32_t n;
     uint32_t patches_at;
     uint32_t patches_n;
     struct sf_moment when;
+    uint16_t line;
+    uint16_t unused;
+};
+
+/* One Call-ID, by which a cluster decides where everything of the line goes. */
+struct sf_line {
+    uint32_t octets_at;
+    uint32_t n;
+    uint32_t patches_at;
+    uint32_t patches_n;
 };
 
 enum sf_speaker { SF_CALLER, SF_OTHER, SF_RINGBACK };
 
-/* One media stream: the frame up to and with the RTP header. */
+/* One media stream, of the line of the messages it lies between: the frame up to and with the RTP
+ * header. */
 struct sf_role {
     uint32_t octets_at;
     uint32_t n;
     uint32_t patches_at;
     uint32_t patches_n;
-    uint32_t lag_us;      /* from message `begin` to the first packet */
-    uint16_t begin;       /* the message after which it may begin */
-    uint16_t end;         /* the message at which it ends */
-    uint16_t samples;     /* per packet */
-    uint16_t draw;        /* of the SSRC; those of sequence number and timestamp follow */
+    uint32_t lag_us;              /* from message `begin` to the first packet */
+    uint32_t tail_us;             /* from the last one to message `end`, at least */
+    struct sf_impairment network; /* what it goes through */
+    uint16_t begin;               /* the message after which it may begin */
+    uint16_t end;                 /* the message at which it ends */
+    uint16_t samples;             /* per packet */
+    uint16_t draw;        /* of the SSRC; those of sequence number, timestamp and script follow */
     uint16_t first_voice; /* ringing tone of the right codec in the table of voices */
     uint8_t payload_type;
+    uint8_t event_type;
+    uint8_t ticks;      /* of the codec's clock in a sample of 8 kHz */
     uint8_t speaker;    /* enum sf_speaker */
     uint8_t quarters;   /* of the time between the two messages in which it speaks: 1 to 4 */
     uint8_t suppressed; /* sends nothing while its voice is silent */
+    uint8_t scripted;   /* has digits, or goes through a network that is not perfect */
+    uint8_t digits;     /* keys that are pressed */
     uint16_t unused;
 };
 
@@ -92,10 +113,12 @@ struct sf_mould {
     const struct sf_patch *patches;
     const struct sf_saying *sayings;
     const struct sf_role *roles;
+    const struct sf_line *lines;
     const struct sf_voice *voices; /* per codec the ringing tone, then `speakers` voices */
-    size_t octets_n, fields_n, patches_n, sayings_n, roles_n, voices_n;
+    size_t octets_n, fields_n, patches_n, sayings_n, roles_n, lines_n, voices_n;
     uint32_t speakers;
     uint32_t time_at; /* where in a frame the capture time stands */
+    bool hep;         /* frames are HEP's; else SipFlow's */
 };
 
 struct sf_call {
@@ -103,21 +126,6 @@ struct sf_call {
     uint64_t start_us; /* since the epoch */
     uint64_t span_us;
 };
-
-/* Draw `k` of a call: 64 random bits, the same whenever they are asked for (SplitMix64). */
-static inline uint64_t sf_draw(uint64_t key, uint64_t k)
-{
-    uint64_t z = key + (k + 1) * 0x9e3779b97f4a7c15u;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-}
-
-/* A number below `count`. */
-static inline uint32_t sf_draw_below(uint64_t key, uint64_t k, uint32_t count)
-{
-    return (uint32_t)(((sf_draw(key, k) >> 32) * count) >> 32);
-}
 
 /* NULL when everything in the mould stays within its arrays, else what does not. */
 const char *sf_mould_fault(const struct sf_mould *mould);
@@ -129,8 +137,15 @@ uint64_t sf_mould_time(const struct sf_mould *mould, const struct sf_call *call,
 uint8_t *sf_mould_write(const struct sf_mould *mould, const struct sf_call *call, size_t i,
                         uint8_t *dst);
 
-/* Sets up stream `i` before its first packet; false when there is no time for one. */
+/* Sets up stream `i` before its first packet, `script` too if it is a scripted one; false when
+ * there is no time for one. */
 bool sf_mould_cast(const struct sf_mould *mould, const struct sf_call *call, size_t i,
-                   struct sf_talker *out);
+                   struct sf_talker *out, struct sf_script *script);
+
+/* Writes the Call-ID of a line, SF_CALL_ID octets at most; gives how many. */
+size_t sf_mould_call_id(const struct sf_mould *mould, uint64_t key, size_t line, uint8_t *dst);
+
+/* Which of so many nodes keeps a line of the call with this key, as placement.py has it. */
+int32_t sf_mould_node(const struct sf_mould *mould, uint64_t key, size_t line, int32_t nodes);
 
 #endif

@@ -87,7 +87,6 @@ struct sf_ledger {
     _Atomic uint64_t refused_datagrams; /* whole datagrams, reason below */
     _Atomic uint64_t refused[SF_STATUS_COUNT];
     _Atomic uint64_t heartbeat_us; /* monotonic clock of the last turn of the loop */
-    uint64_t reserved[32 - 10 - SF_STATUS_COUNT];
 };
 
 struct sf_chunk_desc {

@@ -52,7 +52,8 @@ enum sf_block_status sf_portion_add_messages(struct sf_portion *portion,
         return SF_BLOCK_NO_MEMORY;
     }
     block.call = (uint32_t)portion->gist.call_count;
-    enum sf_block_status status = sf_gist_add(&portion->gist, content, head->records);
+    enum sf_block_status status =
+        sf_gist_add(&portion->gist, content, head->transform, head->records);
     if (status == SF_BLOCK_OK) {
         block.calls = (uint32_t)portion->gist.call_count - block.call;
         portion->sip_messages += head->records;

@@ -42,8 +42,9 @@ struct slot {
 
 struct call {
     struct sf_call call;
-    uint32_t mould;
-    uint32_t next; /* message; of a free call, the next free one */
+    uint16_t mould;
+    uint16_t lines; /* that are sent, a bit for each */
+    uint32_t next;  /* message; of a free call, the next free one */
 };
 
 /* Asks the kernel to cut a message into datagrams. */
@@ -83,18 +84,17 @@ struct sf_sender {
     struct mmsghdr heads[DATAGRAMS];
     struct iovec vectors[DATAGRAMS];
     uint8_t *buffers;
-    uint8_t *large;              /* one datagram that exceeds the budget */
-    uint32_t last_at[DATAGRAMS]; /* where the length of the last frame stands */
+    uint8_t *large; /* one datagram that exceeds the budget */
     bool offload;
     unsigned full;
     uint32_t used;
     uint16_t frames_in;
 
     /*
-     * With `single` and `offload`, packets of streams without steps wait in runs [0, runs_n) for
-     * the end of the tick; everything else goes through the datagrams above, which are sent first.
-     * All packets of such a stream have one length, so that each stream keeps its order, as does
-     * each dialog; and no packet goes before a message that was due before it.
+     * With `single` and `offload`, packets of streams that are all of one length wait in runs [0,
+     * runs_n) for the end of the tick; everything else goes through the datagrams above, which are
+     * sent first. So each stream keeps its order, as does each dialog; and no packet goes before a
+     * message that was due before it.
      */
     struct run runs[RUNS];
     struct mmsghdr run_heads[RUNS];
@@ -187,7 +187,7 @@ struct sf_sender *sf_sender_free(struct sf_sender *s)
         return NULL;
     }
     for (uint32_t i = 0; i < s->talkers_n; i++) {
-        free((void *)s->talkers[i].steps);
+        free(s->talkers[i].script);
     }
     for (unsigned i = 0; i < SLOTS; i++) {
         free_list(s->slots[i].first);
@@ -263,7 +263,7 @@ static bool put(struct sf_sender *s, uint32_t item, uint64_t due_us)
     return true;
 }
 
-/* Puts a talker into a free place, its steps becoming the sender's own. */
+/* Puts a talker into a free place, its script becoming the sender's own. */
 static bool take_talker(struct sf_sender *s, const struct sf_talker *talker)
 {
     uint32_t i = s->free_talker;
@@ -292,16 +292,15 @@ bool sf_sender_add_talker(struct sf_sender *s, const struct sf_talker *talker)
     if (talker->count == 0) {
         return true;
     }
-    if (talker->steps != NULL) {
-        struct sf_step *steps = malloc(talker->count * sizeof *steps);
-        if (steps == NULL) {
+    if (talker->script != NULL) {
+        own.script = malloc(sizeof *own.script);
+        if (own.script == NULL) {
             return false;
         }
-        memcpy(steps, talker->steps, talker->count * sizeof *steps);
-        own.steps = steps;
+        *own.script = *talker->script;
     }
     if (!take_talker(s, &own)) {
-        free((void *)own.steps);
+        free(own.script);
         return false;
     }
     return true;
@@ -309,7 +308,8 @@ bool sf_sender_add_talker(struct sf_sender *s, const struct sf_talker *talker)
 
 bool sf_sender_add_mould(struct sf_sender *s, const struct sf_mould *mould)
 {
-    if (!grow(&s->moulds, s->moulds_n, &s->moulds_room, sizeof *mould)) {
+    if (s->moulds_n == SF_SENDER_MOULDS ||
+        !grow(&s->moulds, s->moulds_n, &s->moulds_room, sizeof *mould)) {
         return false;
     }
     s->moulds[s->moulds_n++] = *mould;
@@ -321,16 +321,30 @@ size_t sf_sender_moulds(const struct sf_sender *s)
     return s->moulds_n;
 }
 
+/* The first message from `next` on that is sent; as many as there are when none is left. */
+static uint32_t next_of(const struct sf_mould *mould, uint32_t lines, uint32_t next)
+{
+    while (next < mould->sayings_n && !(lines >> mould->sayings[next].line & 1)) {
+        next++;
+    }
+    return next;
+}
+
 bool sf_sender_add_call(struct sf_sender *s, const struct sf_planned *planned)
 {
+    const struct sf_mould *mould = &s->moulds[planned->mould];
+    uint32_t next = next_of(mould, planned->lines, 0);
     uint32_t i = s->free_call;
+    if (next == mould->sayings_n) {
+        return true;
+    }
     if (i == NONE) {
         if (!grow(&s->calls, s->calls_n, &s->calls_room, sizeof *s->calls)) {
             return false;
         }
         i = s->calls_n;
     }
-    if (!put(s, i | IS_CALL, sf_mould_time(&s->moulds[planned->mould], &planned->call, 0))) {
+    if (!put(s, i | IS_CALL, sf_mould_time(mould, &planned->call, next))) {
         return false;
     }
     if (i == s->calls_n) {
@@ -338,7 +352,10 @@ bool sf_sender_add_call(struct sf_sender *s, const struct sf_planned *planned)
     } else {
         s->free_call = s->calls[i].next;
     }
-    s->calls[i] = (struct call){.call = planned->call, .mould = planned->mould, .next = 0};
+    s->calls[i] = (struct call){.call = planned->call,
+                                .mould = (uint16_t)planned->mould,
+                                .lines = (uint16_t)planned->lines,
+                                .next = next};
     s->left++;
     return true;
 }
@@ -349,60 +366,71 @@ static void count_error(struct sf_sender *s)
     s->sent.last_errno = errno;
 }
 
-/* Lengthens the last frame of a batch to fill the budget: what follows a packet in its frame is
- * padding. */
-static void pad(struct sf_sender *s, unsigned i)
-{
-    uint8_t *datagram = s->vectors[i].iov_base;
-    size_t more = s->settings.budget - s->vectors[i].iov_len;
-    uint8_t *length = datagram + s->last_at[i];
-    sf_store_be32(length, sf_load_be32(length) + (uint32_t)more);
-    memset(datagram + s->vectors[i].iov_len, 0, more);
-    s->vectors[i].iov_len = s->settings.budget;
-}
-
 /* After a message that was to be cut failed: a kernel or device that cannot do it is not asked
  * again, anything else is an error like any other. */
 static void cut_failed(struct sf_sender *s)
 {
-    if (errno == EIO || errno == EINVAL || errno == EOPNOTSUPP) {
+    if (errno == EIO || errno == EINVAL || errno == EMSGSIZE || errno == EOPNOTSUPP) {
         s->offload = false;
     } else if (errno != EINTR) {
         count_error(s);
     }
 }
 
+/* Counts the datagrams from `at` that the kernel can cut from one message: all of one length, but
+ * that the last may be shorter. */
+static unsigned alike(const struct sf_sender *s, unsigned at)
+{
+    size_t length = s->vectors[at].iov_len;
+    size_t most = length == 0 ? 1 : SF_DATAGRAM_MAX / length;
+    unsigned end = at + 1;
+    while (end < s->full && end - at < most && s->vectors[end].iov_len == length) {
+        end++;
+    }
+    if (end < s->full && end - at < most && s->vectors[end].iov_len < length) {
+        end++;
+    }
+    return end - at;
+}
+
 /*
- * Hands many batches over as one message, which the kernel cuts at the budget; only the last may
- * be shorter. Gives how many went; the rest is to go one by one.
+ * Hands batches over that are of one length in a row as one message each, which the kernel cuts.
+ * Gives how many datagrams went; the rest is to go one by one.
  */
 static unsigned flush_offloaded(struct sf_sender *s)
 {
-    union cut cut = {.room = {0}};
-    unsigned most = SF_DATAGRAM_MAX / s->settings.budget;
-    unsigned at = 0;
-    set_cut(&cut, s->settings.budget);
-    while (most > 1 && s->full - at > 1) {
-        unsigned n = s->full - at < most ? s->full - at : most;
-        for (unsigned i = at; i + 1 < at + n; i++) {
-            pad(s, i);
-        }
-        struct iovec all = {
-            .iov_base = s->vectors[at].iov_base,
-            .iov_len = (size_t)(n - 1) * s->settings.budget + s->vectors[at + n - 1].iov_len,
+    struct mmsghdr heads[DATAGRAMS];
+    union cut cuts[DATAGRAMS];
+    unsigned counts[DATAGRAMS];
+    unsigned messages = 0;
+    for (unsigned at = 0; at < s->full; at += counts[messages++]) {
+        unsigned n = alike(s, at);
+        cuts[messages] = (union cut){.room = {0}};
+        set_cut(&cuts[messages], s->vectors[at].iov_len);
+        counts[messages] = n;
+        heads[messages].msg_hdr = (struct msghdr){
+            .msg_iov = &s->vectors[at],
+            .msg_iovlen = n,
+            .msg_control = n > 1 ? &cuts[messages] : NULL,
+            .msg_controllen = n > 1 ? sizeof cuts[messages] : 0,
         };
-        struct msghdr message = {
-            .msg_iov = &all, .msg_iovlen = 1, .msg_control = &cut, .msg_controllen = sizeof cut};
-        ssize_t done = sendmsg(s->settings.fd, &message, 0);
-        if (done < 0) {
-            cut_failed(s);
-            return at;
-        }
-        s->sent.datagrams += n;
-        s->sent.octets += (size_t)done;
-        at += n;
     }
-    return at;
+    unsigned went = 0;
+    for (unsigned at = 0; at < messages;) {
+        int n = sendmmsg(s->settings.fd, heads + at, messages - at, 0);
+        if (n <= 0) {
+            cut_failed(s);
+            return went;
+        }
+        for (unsigned end = at + (unsigned)n; at < end; at++) {
+            s->sent.datagrams += counts[at];
+            for (unsigned i = went; i < went + counts[at]; i++) {
+                s->sent.octets += s->vectors[i].iov_len;
+            }
+            went += counts[at];
+        }
+    }
+    return went;
 }
 
 /*
@@ -550,7 +578,6 @@ static inline uint8_t *place(struct sf_sender *s, size_t n)
     if (s->used == 0) {
         s->used = SF_BATCH_HEAD;
     }
-    s->last_at[s->full] = s->used;
     uint8_t *at = sf_store_be32((uint8_t *)s->vectors[s->full].iov_base + s->used, (uint32_t)n);
     s->used += (uint32_t)n + 4;
     s->frames_in++;
@@ -568,8 +595,8 @@ static uint8_t *place_large(struct sf_sender *s, size_t n)
 static void end_talker(struct sf_sender *s, uint32_t i)
 {
     struct sf_talker *t = &s->talkers[i];
-    free((void *)t->steps);
-    t->steps = NULL;
+    free(t->script);
+    t->script = NULL;
     t->at = s->free_talker;
     s->free_talker = i;
     s->left--;
@@ -579,7 +606,7 @@ static void end_talker(struct sf_sender *s, uint32_t i)
 static void speak(struct sf_sender *s, uint32_t i, uint64_t end_us)
 {
     struct sf_talker *t = &s->talkers[i];
-    bool in_runs = s->run_octets != NULL && t->steps == NULL;
+    bool in_runs = s->run_octets != NULL && !(t->flags & (SF_TALKER_FRAMED | SF_TALKER_SCRIPTED));
     uint64_t due_us = sf_talker_due(t);
     while (due_us < end_us) {
         size_t n = sf_talker_size(t);
@@ -612,8 +639,10 @@ static void begin_streams(struct sf_sender *s, const struct sf_mould *mould, con
 {
     for (size_t i = 0; i < mould->roles_n && !s->settings.sip_only; i++) {
         struct sf_talker talker;
-        if (mould->roles[i].begin == c->next && sf_mould_cast(mould, &c->call, i, &talker)) {
-            s->no_memory |= !take_talker(s, &talker);
+        struct sf_script script;
+        if (mould->roles[i].begin == c->next &&
+            sf_mould_cast(mould, &c->call, i, &talker, &script)) {
+            s->no_memory |= !sf_sender_add_talker(s, &talker);
         }
     }
 }
@@ -636,7 +665,8 @@ static void say(struct sf_sender *s, uint32_t i, uint64_t end_us)
         }
         s->sent.sip++;
         begin_streams(s, mould, c);
-        if (++c->next == mould->sayings_n) {
+        c->next = next_of(mould, c->lines, c->next + 1);
+        if (c->next == mould->sayings_n) {
             end_call(s, i);
             return;
         }

@@ -16,9 +16,9 @@ def rows(calls: Sequence[CallSummary]) -> Iterator[Text]:
     """Write the head and a line per call, columns aligned."""
     lines = [_cells(call) for call in calls]
     widths = [max(len(line[column]) for line in [HEAD, *lines]) for column in range(len(HEAD) - 1)]
-    yield Text(_joined(HEAD, widths), style="bold")
+    yield Text(joined(HEAD, widths), style="bold")
     for call, cells in zip(calls, lines, strict=True):
-        yield Text(_joined(cells, widths), style=_style(call))
+        yield Text(joined(cells, widths), style=_style(call))
 
 
 def _cells(call: CallSummary) -> tuple[str, ...]:
@@ -37,7 +37,8 @@ def _cells(call: CallSummary) -> tuple[str, ...]:
     )
 
 
-def _joined(cells: Sequence[str], widths: Sequence[int]) -> str:
+def joined(cells: Sequence[str], widths: Sequence[int]) -> str:
+    """Write cells beside each other, padded to `widths`; the last has none."""
     fixed = "  ".join(f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=False))
     return f"{fixed}  {cells[-1]}"
 

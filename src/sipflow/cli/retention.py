@@ -9,8 +9,9 @@ import msgspec
 
 from sipflow.amount import size_text
 from sipflow.clock import DAY_US, format_time, now_us
-from sipflow.config import Given, Settings, load
+from sipflow.config import Settings, load
 from sipflow.errors import StorageError
+from sipflow.given import Given
 from sipflow.storage.layout import CATALOG
 from sipflow.storage.retention import Plan
 from sipflow.storage.sweep import Sweep
@@ -56,7 +57,7 @@ def apply_retention(root: Path | None, config: Path | None, dry_run: bool, as_js
     A server may be recording there; it does the same every minute by its own settings.
     """
     settings = load(config, _overrides(root, limits), {})
-    sweep = Sweep(settings.root, settings.retention)
+    sweep = Sweep(settings.root, settings.retention, upload=settings.upload)
     if not (settings.root / CATALOG).exists():
         raise StorageError("open", settings.root / CATALOG, "no such file; `sipflow reindex` makes it of the buckets")
     decided, failures = (sweep.plan(), []) if dry_run else sweep.run()

@@ -13,10 +13,12 @@ from typing import BinaryIO
 
 from sipflow.clock import format_time
 from sipflow.errors import BadCapture, StorageError
+from sipflow.ingest.call import Owner
 from sipflow.ingest.content import Content, recognise, rtp_head
 from sipflow.ingest.datagram import Datagram, Peer, Refused, datagrams
 from sipflow.ingest.dialogs import Dialogs
 from sipflow.ingest.frame import Frame
+from sipflow.ingest.hep import unwrapped
 from sipflow.ingest.import_report import ImportReport
 from sipflow.ingest.pcap import HEADER, MAGICS, PcapFrames
 from sipflow.ingest.pcapng import SECTION, PcapngFrames
@@ -54,7 +56,7 @@ class CaptureFile:
             self.report = ImportReport(str(self.path), octets)
 
     def packets(self) -> Iterator[Packet]:
-        """Give all SIP and RTP over UDP, in file order, each tied to its call; may be called again.
+        """Give all SIP and RTP over UDP, HEP unwrapped, in file order, each tied to its call; may be called again.
 
         RTP that no description announces comes under an id made of its two peers, those of the first packet's
         source first, and the file's name: rtp-10.1.3.143:5000-10.1.6.18:2006@call.pcap. Raises StorageError when the
@@ -63,7 +65,7 @@ class CaptureFile:
         self.report = ImportReport(str(self.path), self.report.octets)
         calls = _Calls(self.path.name)
         with self._open() as (frames, octets):
-            for datagram in datagrams(self._watched(frames, 0, octets)):
+            for datagram in unwrapped(datagrams(self._watched(frames, 0, octets))):
                 if isinstance(datagram, Datagram):
                     calls.note(datagram)
         calls.close()
@@ -71,7 +73,7 @@ class CaptureFile:
         report.calls = calls.count
         streams: set[tuple[Peer, Peer, int]] = set()
         with self._open() as (frames, octets):
-            for datagram in datagrams(self._watched(frames, octets, octets)):
+            for datagram in unwrapped(datagrams(self._watched(frames, octets, octets))):
                 report.frames += datagram.frames
                 if isinstance(datagram, Refused):
                     detail = datagram.why.detail
@@ -152,12 +154,14 @@ class _Calls:
     def __init__(self, file_name: str) -> None:
         self.file_name = file_name.encode("utf-8", "replace")[-NAME_MAX:].decode("utf-8", "replace")
         self.dialogs = Dialogs()
+        # Where a proxy that mirrors was captured, its messages are there twice. Those on the wire count.
+        self.wrapped = Dialogs()
         self.streams = Streams()
         self.endpoint = lru_cache(maxsize=65_536)(_endpoint)
 
     @property
     def count(self) -> int:
-        return len(self.dialogs)
+        return len(self.dialogs) + sum(call_id not in self.dialogs for call_id in self.wrapped)
 
     def note(self, datagram: Datagram) -> None:
         """The first time a datagram is seen: learn from it."""
@@ -167,7 +171,8 @@ class _Calls:
             # What follows the announced length is no body (RFC 3261, section 18.3).
             end = None if head.content_length is None else head.body + head.content_length
             found = find_descriptions(head.content_type, datagram.payload[head.body : end])
-            self.dialogs.note(head, found, datagram.time_us, datagram.src, datagram.dst)
+            dialogs = self.wrapped if datagram.wrapped else self.dialogs
+            dialogs.note(head, found, datagram.time_us, datagram.src, datagram.dst)
         elif kind is Content.RTP:
             self.streams.note(datagram.src, datagram.dst, rtp_head(datagram.payload), datagram.time_us)
 
@@ -183,20 +188,32 @@ class _Calls:
             return self._rtp(datagram, report)
         reason = kind.value
         if kind is Content.OTHER:
-            owner = self.dialogs.owner(datagram.src, datagram.dst, datagram.time_us)
+            owner = self._owner(datagram)
             reason = "t38" if owner is not None and owner.t38 else reason
         self._skip(datagram, reason, report)
         return None
 
-    def _sip(self, datagram: Datagram, report: ImportReport) -> Packet:
+    def _owner(self, datagram: Datagram) -> Owner | None:
+        ends = datagram.src, datagram.dst, datagram.time_us
+        return self.dialogs.owner(*ends) or self.wrapped.owner(*ends)
+
+    def _sip(self, datagram: Datagram, report: ImportReport) -> Packet | None:
         call_id = parse_head(datagram.payload).call_id
+        if datagram.wrapped and call_id in self.dialogs:
+            self._skip(datagram, "hep_copy", report)
+            return None
         report.sip += 1
         report.unidentified += not call_id
         return self._packet(datagram, report, Kind.SIP, call_id or UNIDENTIFIED, None)
 
     def _rtp(self, datagram: Datagram, report: ImportReport) -> Packet | None:
         src, dst = datagram.src, datagram.dst
-        owner = self.dialogs.owner(src, dst, datagram.time_us)
+        owner = self._owner(datagram)
+        if datagram.call_id:
+            # Its sender knows the call; the leg only its description does.
+            leg = owner.leg if owner is not None and owner.call_id == datagram.call_id else 0
+            report.rtp += 1
+            return self._packet(datagram, report, Kind.RTP, datagram.call_id, leg)
         if owner is not None:
             report.rtp += 1
             return self._packet(datagram, report, Kind.RTP, owner.call_id, owner.leg)
@@ -215,7 +232,7 @@ class _Calls:
         report.cut += datagram.cut
         report.imported(datagram.time_us)
         src, dst = self.endpoint(datagram.src), self.endpoint(datagram.dst)
-        return Packet(kind, src, dst, datagram.time_us, datagram.payload, call_id, leg)
+        return Packet(kind, src, dst, datagram.time_us, datagram.payload, call_id, leg, datagram.client_id)
 
     def _skip(self, datagram: Datagram, reason: str, report: ImportReport) -> None:
         ends = f"{self.endpoint(datagram.src)} > {self.endpoint(datagram.dst)}, {len(datagram.payload)} octets"

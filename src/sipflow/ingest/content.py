@@ -18,7 +18,6 @@ class Content(enum.Enum):
 
     SIP = "sip"
     RTP = "rtp"
-    HEP = "hep"
     RTCP = "rtcp"
     STUN = "stun"
     DTLS = "dtls"
@@ -46,8 +45,6 @@ def recognise(payload: bytes, ports: tuple[int, int], cut: bool) -> Content:
         return _media(payload, ports, cut)
     if first < 4 and _is_stun(payload):
         return Content.STUN
-    if is_hep(payload):
-        return Content.HEP
     return Content.DTLS if 20 <= first <= 63 and payload[1] == 0xFE else Content.OTHER
 
 
@@ -74,7 +71,7 @@ def start_line(payload: bytes) -> str:
 
 def is_hep(payload: bytes) -> bool:
     """Tell whether a payload is a HEP version 3 packet."""
-    return payload[:4] == b"HEP3"
+    return payload[:4] in (b"HEP3", b"EEP3")
 
 
 def _is_stun(payload: bytes) -> bool:

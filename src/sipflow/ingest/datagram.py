@@ -17,7 +17,8 @@ Peer = tuple[bytes, int]
 class Datagram(NamedTuple):
     """One whole UDP datagram: time and number of the frame that completed it, `frames` how many it came in.
 
-    `cut` when the capture holds less of it than was on the wire.
+    `cut` when the capture holds less of it than was on the wire. What came out of HEP is `wrapped`, has the number of
+    its sender, and the call that the sender names if it is media.
     """
 
     number: int
@@ -27,6 +28,9 @@ class Datagram(NamedTuple):
     payload: bytes
     frames: int
     cut: bool
+    wrapped: bool = False
+    call_id: str = ""
+    client_id: int = 0
 
 
 class Refused(NamedTuple):

@@ -16,7 +16,7 @@ sent the first INVITE; a side is known by its tag.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from ipaddress import ip_address
 
@@ -45,6 +45,14 @@ class Dialogs:
     def __len__(self) -> int:
         """Count the calls."""
         return len(self._calls)
+
+    def __contains__(self, call_id: object) -> bool:
+        """Tell whether a message of that call was noted."""
+        return call_id in self._calls
+
+    def __iter__(self) -> Iterator[str]:
+        """List the Call-IDs."""
+        return iter(self._calls)
 
     def note(self, head: SipHead, descriptions: Iterable[Description], time_us: int, src: Peer, dst: Peer) -> None:
         """Take notice of one message and the descriptions in it; one without Call-ID says nothing here."""

@@ -26,12 +26,12 @@ class Address:
         """Give an address of this form, whichever call has it."""
         return Endpoint(template(self.ip, fields)[0].decode(), int(template(self.port, fields)[0]))
 
-    def patches(self, holes: Holes, at: int) -> list[Patch]:
-        """Make the holes of the address where it stands in a frame: in octets, the port behind them."""
+    def patches(self, holes: Holes, ip_at: int, port_at: int) -> list[Patch]:
+        """Make the holes of the address where it stands in a frame, in octets: the IP address, and the port."""
         size, parts = (16, self.ip.rsplit(":", 1)[1:]) if self.family == 6 else (4, self.ip.split("."))
         width = 2 if self.family == 6 else 1
-        first = at + size - width * len(parts)
+        first = ip_at + size - width * len(parts)
         found = [Patch(first + width * i, holes.binary(part, width)) for i, part in enumerate(parts) if is_hole(part)]
         if is_hole(self.port):
-            found.append(Patch(at + size, holes.binary(self.port, 2)))
+            found.append(Patch(port_at, holes.binary(self.port, 2)))
         return found

@@ -8,12 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sipflow._fast import g711_decode
-from sipflow.load.bank import LAWS, VoiceBank
+from sipflow.load.bank import VoiceBank
+from sipflow.load.coder import LAWS
 from sipflow.load.stream import EVENT_TYPE, Stream
 
 RATE = 8000
 _KEY = 1600  # samples by which a stream is found in a recording: 200 ms
 _TRIES = 256  # places that are looked at when the key occurs more than once, as in a tone
+_SHORTEST_TONE = 320  # samples: 40 ms
+_CAPTURE_US = 1_000  # a packet is captured no later than this after its time
 _HEAD = 12  # octets of an RTP header without extras
 
 Pcm = NDArray[np.int16]
@@ -28,13 +31,13 @@ class Expected:
 
 
 def expected_audio(stream: Stream, bank: VoiceBank) -> Expected:
-    """Lay out what the stream sends; telephone events and what was lost are not known."""
+    """Lay out what the stream sends; where keys were pressed and what was lost is not known."""
     placed: list[tuple[int, bytes]] = []
-    events: list[tuple[int, int]] = []
+    presses: dict[int, list[int]] = {}  # durations that were reported, by begin
     for _, packet in stream.talker(bank).packets():
         at = (int.from_bytes(packet[4:8]) - stream.timestamp) & 0xFFFFFFFF
         if packet[1] & 0x7F == EVENT_TYPE:
-            events.append((at, at + int.from_bytes(packet[14:16])))
+            presses.setdefault(at, []).append(int.from_bytes(packet[14:16]))
         else:
             placed.append((at, packet[_HEAD:]))
     size = max((at + len(octets) for at, octets in placed), default=0)
@@ -42,8 +45,11 @@ def expected_audio(stream: Stream, bank: VoiceBank) -> Expected:
     for at, octets in placed:
         samples[at : at + len(octets)] = np.frombuffer(g711_decode(octets, LAWS[stream.payload_type]), np.int16)
         known[at : at + len(octets)] = True
-    for start, end in events:
-        known[start:end] = False
+    # A recording has the tone of a key where its packets were captured, which is late by what the network delayed them.
+    late = (_CAPTURE_US + stream.impairment.delay_us) * RATE // 1_000_000
+    for at, durations in presses.items():
+        missed = durations[0] - stream.samples  # of its begin
+        known[max(0, at - late) : at + max(_SHORTEST_TONE, *durations) + missed + late] = False
     return Expected(samples, known)
 
 

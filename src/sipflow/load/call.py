@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 
+from sipflow.load.bank import VoiceBank
 from sipflow.load.course import VARIANTS, mould_of
 from sipflow.load.draw import Draw, call_key, draw_below
 from sipflow.load.mould import Mould
 from sipflow.load.scenario import Scenario
 from sipflow.load.stream import Stream
+from sipflow.load.style import PLAIN, Style
 from sipflow.wire.packet import Packet
 
 
@@ -22,7 +24,7 @@ class Script:
 class Call:
     """One planned call: begins at `start_us` (since the epoch) and is over `span_us` later at the latest.
 
-    `seed` and `number` decide everything else; equal calls are equal packet by packet.
+    `seed`, `number` and `style` decide everything else; equal calls are equal packet by packet.
     """
 
     seed: int
@@ -30,7 +32,7 @@ class Call:
     scenario: Scenario
     start_us: int
     span_us: int
-    ipv6: bool = False
+    style: Style = PLAIN
 
     @property
     def end_us(self) -> int:
@@ -48,15 +50,28 @@ class Call:
         return draw_below(self.key, Draw.VARIANT, VARIANTS)
 
     @property
+    def status(self) -> int:
+        """Tell the status by which the call is refused, 0 when its scenario decides."""
+        return self.style.refusal(self.key) if self.scenario is Scenario.REFUSED else 0
+
+    @property
     def mould(self) -> Mould:
         """Give the mould that the call is made of."""
-        return mould_of(self.seed, self.scenario, self.variant, ipv6=self.ipv6)
+        return mould_of(self.seed, self.scenario, self.variant, self.style, self.status)
+
+    @property
+    def call_ids(self) -> tuple[str, ...]:
+        """Give the Call-ID of each of its dialogs."""
+        return self.mould.call_ids(self.key)
 
     @property
     def call_id(self) -> str:
-        """Give the Call-ID."""
-        mould = self.mould
-        return mould.stamp(self.key).fill(mould.call_id)
+        """Give the Call-ID of its first dialog."""
+        return self.call_ids[0]
+
+    def bank(self) -> VoiceBank:
+        """Give the voices that are heard in it."""
+        return VoiceBank.make(self.seed, self.style.codings)
 
     def script(self) -> Script:
         """Write the whole call."""

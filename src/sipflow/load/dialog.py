@@ -4,27 +4,37 @@ Whatever is each call's own is a hole: branches, tags, numbers.
 """
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from sipflow.load.hole import Holes, octets_in
 from sipflow.load.moment import Moment
 from sipflow.load.mould import Saying
 from sipflow.load.party import DOMAIN, REALM, Parties, Party
+from sipflow.load.status import CAUSES, REASONS
 
 _BRANCH = "z9hG4bK"  # RFC 3261, section 8.1.1.7
-_REASONS = {
-    100: "Trying",
-    180: "Ringing",
-    183: "Session Progress",
-    200: "OK",
-    401: "Unauthorized",
-    486: "Busy Here",
-    487: "Request Terminated",
-}
-
 _EVENTS = "talk, hold, conference, refer, check-sync"
 
+_NIL = "0" * 32  # the identifier of an end that is not known yet (RFC 7989, section 4.2)
+
 Headers = list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Body:
+    """What a message carries."""
+
+    content_type: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Session:
+    """The identifiers of the two ends of a call, which every dialog of it has in its headers (RFC 7989)."""
+
+    caller: str
+    called: str
 
 
 @dataclass(frozen=True)
@@ -40,11 +50,24 @@ class Request:
 
 
 class Dialog:
-    """Writes the messages of a call in order; `sayings` is what a mirror between the two would see."""
+    """Writes the messages of a dialog in order, behind those that `sayings` has already, as those of its line.
 
-    def __init__(self, parties: Parties, holes: Holes, rng: random.Random) -> None:
+    `sayings` is what a mirror between the two would see.
+    """
+
+    def __init__(
+        self,
+        parties: Parties,
+        holes: Holes,
+        rng: random.Random,
+        sayings: list[Saying],
+        line: int,
+        session: Session | None,
+    ) -> None:
         """Begin with nothing said; `rng` decides how many digits sequence numbers have."""
-        self.sayings: list[Saying] = []
+        self._sayings = sayings
+        self._line = line
+        self.session = session
         self._parties = parties
         self._holes = holes
         self._requests = {True: 0, False: 0}
@@ -58,7 +81,9 @@ class Dialog:
             f"did={holes.hex(3)}.{holes.hex(8)}>"
         )
 
-    def invite(self, when: Moment, sdp: str, *, authorized: bool = False) -> Request:
+    def invite(
+        self, when: Moment, sdp: str, *, authorized: bool = False, more: Sequence[tuple[str, str]] = ()
+    ) -> Request:
         """Call the exchange, the second time with the answer to its challenge."""
         request = self._begin("INVITE", self._target())
         caller = self._parties.caller
@@ -67,8 +92,9 @@ class Dialog:
             *self._caller_habits(),
             ("P-Preferred-Identity", f'"{caller.name}" <sip:{caller.user}@{DOMAIN}>'),
             *self._authorization(request, answer=authorized),
+            *more,
         ]
-        self._send(request, when, extra, sdp)
+        self._send(request, when, extra, _description(sdp))
         return request
 
     def ack(self, when: Moment, invite: Request, *, accepted: bool) -> None:
@@ -90,6 +116,22 @@ class Dialog:
         request = replace(request, to_tag=True)
         reason = ("Reason", 'Q.850;cause=16;text="Normal call clearing"')
         self._send(request, when, [("Route", self._way), *self._contact(caller=by_caller), reason])
+        return request
+
+    def within(
+        self,
+        method: str,
+        when: Moment,
+        *,
+        by_caller: bool,
+        more: Sequence[tuple[str, str]] = (),
+        body: Body | None = None,
+    ) -> Request:
+        """Send another request within the dialog: INFO, REFER, NOTIFY."""
+        request = replace(
+            self._begin(method, self._contact_uri(caller=not by_caller), by_caller=by_caller), to_tag=True
+        )
+        self._send(request, when, [("Route", self._way), *self._contact(caller=by_caller), *more], body)
         return request
 
     def register(self, when: Moment, *, authorized: bool = False) -> Request:
@@ -121,6 +163,8 @@ class Dialog:
             ]
             if status == 200:
                 extra += [("Session-Expires", "1800;refresher=uas"), ("Require", "timer")]
+        elif request.method == "INVITE" and status >= 300:
+            extra += _refused(status)
         elif request.method == "REGISTER" and status == 200:
             uri = self._contact_uri(caller=True)
             extra += [("Contact", f"<{uri}>;expires=3600")]
@@ -137,9 +181,10 @@ class Dialog:
             ("Supported", sender.vendor.supported),
             ("Server", sender.vendor.agent),
         ]
-        self._write(when, not request.by_caller, f"SIP/2.0 {status} {_REASONS[status]}", headers, sdp)
+        first_line = f"SIP/2.0 {status} {REASONS[status]}"
+        self._write(when, answered, not request.by_caller, first_line, headers, _description(sdp))
 
-    def _send(self, request: Request, when: Moment, extra: Headers, sdp: str = "") -> None:
+    def _send(self, request: Request, when: Moment, extra: Headers, body: Body | None = None) -> None:
         sender, _ = self._ends(request.by_caller)
         headers = [
             *self._dialog_headers(request, self._via(request)),
@@ -147,17 +192,24 @@ class Dialog:
             *extra,
             ("User-Agent", sender.vendor.agent),
         ]
-        self._write(when, request.by_caller, f"{request.method} {request.uri} SIP/2.0", headers, sdp)
+        self._write(when, request, request.by_caller, f"{request.method} {request.uri} SIP/2.0", headers, body)
 
-    def _write(self, when: Moment, by_caller: bool, first_line: str, headers: Headers, sdp: str) -> None:
+    def _write(
+        self, when: Moment, request: Request, by_caller: bool, first_line: str, headers: Headers, body: Body | None
+    ) -> None:
         sender, _ = self._ends(by_caller)
         charged = f'icid-value="{self._parties.charging}";icid-generated-at={self._parties.exchange.signalling.ip}'
         headers.append(("P-Charging-Vector", f"{charged};orig-ioi={DOMAIN}"))
-        if sdp:
-            headers.append(("Content-Type", "application/sdp"))
-        headers.append(("Content-Length", str(octets_in(sdp))))
+        if self.session is not None:
+            own, other = self.session.caller, self.session.called if request.to_tag else _NIL
+            own, other = (own, other) if by_caller else (other, own)
+            headers.append(("Session-ID", f"{own};remote={other}"))
+        text = "" if body is None else body.text
+        if body is not None:
+            headers.append(("Content-Type", body.content_type))
+        headers.append(("Content-Length", str(octets_in(text))))
         lines = [first_line, *(f"{sender.vendor.header(name)}: {value}" for name, value in headers), "", ""]
-        self.sayings.append(Saying("\r\n".join(lines) + sdp, by_caller, when))
+        self._sayings.append(Saying("\r\n".join(lines) + text, by_caller, when, self._line))
 
     def _dialog_headers(self, request: Request, via: str) -> Headers:
         caller, exchange = self._parties.caller, self._parties.exchange
@@ -230,3 +282,14 @@ class Dialog:
             f'response="{proof}", algorithm=MD5, cnonce="{own}", qop=auth, nc=00000001'
         )
         return [("Authorization", value)]
+
+
+def _description(sdp: str) -> Body | None:
+    return Body("application/sdp", sdp) if sdp else None
+
+
+def _refused(status: int) -> Headers:
+    extra = [("Retry-After", "30")] if status in (480, 486, 503) else []
+    if status in CAUSES:
+        extra.append(("Reason", f"Q.850;cause={CAUSES[status]}"))
+    return extra

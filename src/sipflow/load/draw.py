@@ -1,6 +1,6 @@
 """What a call draws: random numbers that depend on its seed, its number and what they are for, and on nothing else.
 
-The functions are those of mould.h. For many calls at once there is a twin in numpy.
+The functions are those of draw.h. For many calls at once there is a twin in numpy.
 """
 
 import enum
@@ -27,6 +27,8 @@ class Draw(enum.IntEnum):
     LENGTH = 6
     CUT = 7
     PAUSE = 8
+    CLIENT = 9
+    STATUS = 10
     FREE = 16  # from here on, as a mould needs them
 
 

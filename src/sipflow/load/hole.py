@@ -94,6 +94,11 @@ class Holes:
         self._make(replace(self.fields[number_of(hole)], form=Form.BINARY, width=width))
         return len(self.fields) - 1
 
+    def add(self, field: Field) -> int:
+        """Take a field as it is; gives its number."""
+        self.fields.append(field)
+        return len(self.fields) - 1
+
     def _make(self, field: Field) -> str:
         self.fields.append(field)
         return chr(_BASE + len(self.fields) - 1) * field.width

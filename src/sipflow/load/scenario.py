@@ -20,6 +20,11 @@ class Scenario(enum.StrEnum):
     ONE_WAY = "one-way"
     LOSSY = "lossy"
     DIGITS = "digits"
+    INFO_DIGITS = "info-digits"
+    REFUSED = "refused"
+    B2BUA = "b2bua"
+    TRANSFER = "transfer"
+    ATTENDED = "attended-transfer"
     REGISTER = "register"
     OPTIONS = "options"
 
@@ -38,6 +43,10 @@ _TALKING = frozenset(
         Scenario.ONE_WAY,
         Scenario.LOSSY,
         Scenario.DIGITS,
+        Scenario.INFO_DIGITS,
+        Scenario.B2BUA,
+        Scenario.TRANSFER,
+        Scenario.ATTENDED,
     }
 )
 
@@ -63,6 +72,13 @@ class Mix:
         if not all(0 <= weight < 1e9 for _, weight in weights) or sum(weight for _, weight in weights) <= 0:
             raise ConfigError("scenario", text, "weights of 0 or more, one of them above 0")
         return cls(tuple(weights))
+
+    def refusing(self, percent: float) -> "Mix":
+        """Give the mix in which so many of the calls are refused, the others as they were among themselves."""
+        calls = [(scenario, weight) for scenario, weight in self.weights if scenario is not Scenario.REFUSED]
+        total = sum(weight for _, weight in calls) or 1.0
+        rest = tuple((scenario, weight / total * (100 - percent)) for scenario, weight in calls)
+        return Mix((*rest, (Scenario.REFUSED, percent)))
 
     def choose(self, chances: NDArray[np.float64]) -> NDArray[np.int64]:
         """Pick one scenario per number of [0, 1), as places in SCENARIOS."""

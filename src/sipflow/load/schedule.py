@@ -10,16 +10,20 @@ from sipflow.clock import SECOND_US
 from sipflow.load.bank import VoiceBank
 from sipflow.load.call import Call
 from sipflow.load.draw import Draw, call_keys, draws_below
+from sipflow.load.length import Length
+from sipflow.load.pace import Pace
 from sipflow.load.scenario import SCENARIOS, Mix, Scenario
+from sipflow.load.style import PLAIN, Style
 
-SHORTEST_US = 2 * SECOND_US  # of a call that is answered
-_RAMP_US = 2 * SECOND_US  # within which every line makes its first call
+SHORTEST_US = 2 * SECOND_US  # of time that must be left for a call to begin
+_LEAST_US = 1_400_000  # of one that is answered
 _SAMPLE = 200  # calls looked at to foretell the rate
 _PAUSE_US = (1_000, 19_000)  # from the end of a call to the next one of its line: the least, and what is drawn
 _NEVER = np.iinfo(np.int64).max
 
 _SPANS_US = {  # of what is not answered
     Scenario.BUSY: 1_500_000,
+    Scenario.REFUSED: 1_500_000,
     Scenario.UNANSWERED: 15_000_000,
     Scenario.REGISTER: 300_000,
     Scenario.OPTIONS: 100_000,
@@ -35,8 +39,9 @@ Planned = NDArray[np.void]
 class Schedule:
     """A plan of calls between `start_us` (since the epoch) and `span_us` later, when all of them have ended.
 
-    With `lines`, so many calls are in progress at any time; with `per_second`, so many begin every second. An answered
-    call lasts `talk_us` on average. What a call is and how long it lasts depends on the seed and its number alone.
+    With `lines`, so many calls are in progress at any time, or less as long as it takes every line to make its first
+    one (`ramp_us`); else as many begin each second as `pace` says. An answered call lasts `talk_us` on average. What a
+    call is and how long it lasts depends on the seed and its number alone.
     """
 
     seed: int
@@ -45,8 +50,10 @@ class Schedule:
     span_us: int
     talk_us: int
     lines: int = 0
-    per_second: float = 0.0
-    ipv6: bool = False
+    pace: Pace | None = None
+    style: Style = PLAIN
+    length: Length = Length.EVEN
+    ramp_us: int = 2 * SECOND_US
 
     @property
     def end_us(self) -> int:
@@ -61,11 +68,11 @@ class Schedule:
     def calls_of(self, planned: Planned) -> Iterator[Call]:
         """Give planned calls as values."""
         for number, _, start_us, span_us, scenario in planned.tolist():
-            yield Call(self.seed, number, SCENARIOS[scenario], start_us, span_us, self.ipv6)
+            yield Call(self.seed, number, SCENARIOS[scenario], start_us, span_us, self.style)
 
     def stretches(self, stretch_us: int) -> Iterator[Planned]:
         """Plan the calls stretch by stretch of the clock, many at once; a stretch may have none."""
-        return self._by_lines(stretch_us) if self.lines else self._by_rate(stretch_us)
+        return self._by_lines(stretch_us) if self.pace is None else self._by_pace(self.pace, stretch_us)
 
     def sample(self, size: int) -> list[Call]:
         """Pick so many of the calls at random, the same ones every time; all of them if there are no more."""
@@ -76,7 +83,8 @@ class Schedule:
     def sped_up(self, speed: float) -> "Schedule":
         """Plan for a clock that runs `speed` times as fast: what takes longer begins earlier, and ends when it did."""
         span_us = max(int(self.span_us * speed), 1)
-        return replace(self, span_us=span_us, start_us=self.start_us - max(0, span_us - self.span_us))
+        pace = self.pace and replace(self.pace, ramp_us=int(self.pace.ramp_us * speed))
+        return replace(self, span_us=span_us, start_us=self.start_us - max(0, span_us - self.span_us), pace=pace)
 
     def records_per_second(self, bank: VoiceBank, *, sip_only: bool = False) -> float:
         """Foretell how many packets a second the plan makes on its own clock, from a sample of its calls."""
@@ -88,14 +96,14 @@ class Schedule:
             if not sip_only:
                 records += sum(stream.sent(bank) for stream in call.streams())
             busy_us += call.span_us
-        if self.lines:
+        if self.pace is None:
             return self.lines * records / busy_us * SECOND_US
-        return self.per_second * records / _SAMPLE
+        return self.pace.count(self.span_us) / self.span_us * SECOND_US * records / _SAMPLE
 
     def _by_lines(self, stretch_us: int) -> Iterator[Planned]:
         """Follow every line from call to call: call `turn` of a line has the number turn * lines + line."""
         lines = np.arange(self.lines, dtype=np.int64)
-        next_us = self.start_us + min(_RAMP_US, self.span_us // 4) * lines // self.lines
+        next_us = self.start_us + min(self.ramp_us, self.span_us // 4) * lines // self.lines
         turns = np.zeros(self.lines, np.int64)
         for horizon_us in range(self.start_us + stretch_us, self.end_us + stretch_us, stretch_us):
             found = [np.empty(0, PLANNED)]
@@ -115,16 +123,16 @@ class Schedule:
             together = np.concatenate(found)
             yield together[np.argsort(together["start_us"], kind="stable")]
 
-    def _by_rate(self, stretch_us: int) -> Iterator[Planned]:
-        interval_us = SECOND_US / self.per_second
-        count = int(self.span_us / interval_us)
-        at_once = max(1, int(stretch_us / interval_us))
-        for first in range(0, count, at_once):
-            numbers = np.arange(first, min(count, first + at_once), dtype=np.int64)
+    def _by_pace(self, pace: Pace, stretch_us: int) -> Iterator[Planned]:
+        first = 0
+        for until_us in range(stretch_us, self.span_us + stretch_us, stretch_us):
+            last = int(pace.count(min(until_us, self.span_us)))
+            numbers = np.arange(first, max(first, last), dtype=np.int64)
             share = draws_below(call_keys(self.seed, numbers), Draw.PAUSE, 1 << 20) / (1 << 21)
-            starts = self.start_us + ((numbers + share) * interval_us).astype(np.int64)
+            starts = self.start_us + pace.times_us(numbers + share).astype(np.int64)
             kept = (self.end_us - starts >= SHORTEST_US) | (numbers == 0)
             yield self._plan(numbers[kept], starts[kept], np.ones(np.count_nonzero(kept)))
+            first = max(first, last)
 
     def _plan(self, numbers: NDArray[np.int64], starts_us: NDArray[np.int64], shares: NDArray[np.float64]) -> Planned:
         planned = np.empty(numbers.size, PLANNED)
@@ -132,7 +140,8 @@ class Schedule:
         planned["key"] = call_keys(self.seed, numbers)
         planned["start_us"] = starts_us
         planned["scenario"] = self.mix.choose(draws_below(planned["key"], Draw.SCENARIO, 1 << 32) / (1 << 32))
-        talks_us = (0.7 + 0.6 * draws_below(planned["key"], Draw.LENGTH, 1 << 20) / (1 << 20)) * self.talk_us * shares
+        lengths = self.length.of(draws_below(planned["key"], Draw.LENGTH, 1 << 20) / (1 << 20))
+        talks_us = np.maximum(lengths * self.talk_us, _LEAST_US) * shares
         fixed_us = np.array([_SPANS_US.get(scenario, 0) for scenario in SCENARIOS])[planned["scenario"]]
         spans_us = np.where(fixed_us > 0, fixed_us, talks_us).astype(np.int64)
         planned["span_us"] = np.minimum(np.maximum(spans_us, 100_000), self.end_us - starts_us)

@@ -1,40 +1,28 @@
 """One media stream of a call as it is sent: who to whom, its numbers, its audio, what befalls it."""
 
-import enum
 from dataclasses import dataclass
 
 import numpy as np
 
 from sipflow._fast import Talker
-from sipflow.load.bank import VoiceBank
-from sipflow.load.steps import Steps, impaired, lost_sequences, plain_steps, with_digits
+from sipflow.load.bank import Coding, VoiceBank
+from sipflow.load.codec import BY_TYPE
+from sipflow.load.impairment import PERFECT, Impairment
 from sipflow.wire.datagram import encode_packet
 from sipflow.wire.endpoint import Endpoint
 from sipflow.wire.packet import Kind, Packet
 
 EVENT_TYPE = 101  # payload type of telephone events in every SDP we write
-
-
-class Manner(enum.Enum):
-    """How a stream is sent."""
-
-    PLAIN = "one packet per interval"
-    SUPPRESSED = "nothing while the speaker is silent"
-    DIGITS = "telephone events among the audio"
-    LOSSY = "losses in bursts, overtaking, duplicates"
-
-    @property
-    def scripted(self) -> bool:
-        """Tell whether packets follow a script and are not simply one after the other."""
-        return self in (Manner.DIGITS, Manner.LOSSY)
+EVENTS = "0123456789*#ABCD"  # RFC 4733, table 3
 
 
 @dataclass(frozen=True)
 class Stream:
     """A planned stream; the same values always give the same packets.
 
-    `count` is how many packets the interval allows, `samples` what each carries, `position` where in the voice's loop
-    [samples] the first begins, `chance` the seed of everything random about the stream.
+    `count` is how many packets the interval allows, `samples` of 8 kHz what each carries, `position` where in the
+    voice's loop [samples] the first begins, `chance` the seed of everything random about the stream. A `suppressed`
+    one is silent while its voice is; `digits` are pressed in it.
     """
 
     call_id: str
@@ -50,39 +38,37 @@ class Stream:
     timestamp: int
     voice: int
     position: int
-    manner: Manner
-    chance: int
+    chance: int = 0
+    suppressed: bool = False
     digits: str = ""
+    impairment: Impairment = PERFECT
 
-    def steps(self) -> Steps | None:
-        """Give the script of the stream, or None for one that simply sends or is silent."""
-        if not self.manner.scripted or self.count == 0:
-            return None
-        rng = np.random.default_rng(self.chance)
-        steps = plain_steps(rng, self.count, self.samples)
-        if self.manner is Manner.DIGITS:
-            return with_digits(steps, self.digits, self.samples)
-        return impaired(rng, steps, self.samples)
+    @property
+    def scripted(self) -> bool:
+        """Tell whether packets follow a script and are not simply one after the other."""
+        return bool(self.digits) or not self.impairment.perfect
 
     def talker(self, bank: VoiceBank, client_id: int = 0) -> Talker:
         """Prepare the stream for sending."""
-        steps = self.steps()
         frame = Packet(Kind.RTP, self.src, self.dst, 0, b"", self.call_id, self.leg, client_id)
         return Talker(
             encode_packet(frame),
             bank.voices,
-            bank.number(self.payload_type, self.voice),
+            bank.number(self.payload_type, self.samples, self.voice),
             self.position,
             capture_us=self.start_us,
-            count=self.count if steps is None else steps.size,
+            count=self.count,
             ssrc=self.ssrc,
             timestamp=self.timestamp,
             sequence=self.sequence,
             samples=self.samples,
             payload_type=self.payload_type,
+            ticks=BY_TYPE[self.payload_type].ticks,
             event_type=EVENT_TYPE,
-            suppressed=self.manner is Manner.SUPPRESSED,
-            steps=None if steps is None else steps.view(np.uint8),
+            suppressed=self.suppressed,
+            digits=bytes(map(EVENTS.index, self.digits)),
+            network=self.impairment.record,
+            chance=self.chance,
         )
 
     def packets(self, bank: VoiceBank, client_id: int = 0) -> list[Packet]:
@@ -94,14 +80,25 @@ class Stream:
 
     def sent(self, bank: VoiceBank) -> int:
         """Count the packets that are sent."""
-        if self.manner is Manner.SUPPRESSED:
-            speaking = bank.speaking(self.voice, self.position, self.count, self.samples)
-            speaking[:1] = True  # the first packet tells where the stream begins
-            return int(np.count_nonzero(speaking))
-        steps = self.steps()
-        return self.count if steps is None else steps.size
+        if self.scripted:
+            return len(self.talker(bank).packets())
+        return self._said(bank)
 
-    def lost(self) -> int:
-        """Count the packets that are missing on purpose."""
-        steps = self.steps()
-        return 0 if steps is None or not steps.size else lost_sequences(steps)
+    def lost(self, bank: VoiceBank) -> int:
+        """Count the packets that are missing on purpose: numbers between the lowest and the highest that never come."""
+        if self.impairment.perfect:
+            return 0
+        packets = self.talker(bank).packets()
+        sequences = np.array([int.from_bytes(octets[2:4]) for _, octets in packets], np.int64)
+        # Streams of over 65536 packets wrap: the order of capture tells in which round a number belongs.
+        change = np.diff(sequences, prepend=sequences[:1])
+        numbers = np.cumsum((change + 32768) % 65536 - 32768)
+        return int(numbers.max() - numbers.min() + 1 - np.unique(numbers).size)
+
+    def _said(self, bank: VoiceBank) -> int:
+        if not self.suppressed:
+            return self.count
+        loop = Coding.of(self.payload_type, self.samples).loop
+        speaking = bank.speaking(self.voice, self.position, self.count, self.samples, loop)
+        speaking[:1] = True  # the first packet tells where the stream begins
+        return int(np.count_nonzero(speaking))

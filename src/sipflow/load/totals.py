@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 
 import httpx
 import msgspec
@@ -41,6 +42,14 @@ class Ledger(msgspec.Struct, frozen=True):
                 lost[f"{_LOST[name]}: {reason}" if reason else _LOST[name]] += int(value)
         return Ledger(stored, dict(lost))
 
+    @staticmethod
+    def sum(ledgers: "Sequence[Ledger]") -> "Ledger":
+        """Add up the counts of several servers."""
+        lost: Counter[str] = Counter()
+        for ledger in ledgers:
+            lost.update(ledger.lost)
+        return Ledger(sum(ledger.stored for ledger in ledgers), dict(lost))
+
     def since(self, before: "Ledger") -> "Ledger":
         """Give what was counted after `before`; reasons without a loss are left out."""
         lost = {reason: count - before.lost.get(reason, 0) for reason, count in self.lost.items()}
@@ -58,3 +67,9 @@ class Totals(msgspec.Struct, frozen=True):
     def right(self) -> bool:
         """Tell whether everything was stored and nothing else."""
         return self.sent == self.stored and not self.lost
+
+    @property
+    def text(self) -> str:
+        """Tell in words what became of the packets."""
+        lost = "".join(f", {count} {reason}" for reason, count in self.lost.items())
+        return f"{self.stored} of {self.sent} packets are stored{lost}"

@@ -1,91 +1,100 @@
-"""Asks a server for calls that were sent and compares them with what must be there."""
+"""Asks servers for calls that were sent and compares them with what must be there."""
 
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 import msgspec
 
 from sipflow.clock import SECOND_US
-from sipflow.errors import ServerUnreachable
+from sipflow.errors import ConfigError, ServerUnreachable
 from sipflow.load.archive import Archive
 from sipflow.load.audio import differing_samples, expected_audio, read_channel
 from sipflow.load.bank import VoiceBank
 from sipflow.load.call import Call
+from sipflow.load.captured import differing_packets
+from sipflow.load.coder import LAWS
+from sipflow.load.comparing import compare_flow, compare_streams
+from sipflow.load.route import Route
 from sipflow.load.stream import Stream
 from sipflow.load.totals import Ledger, Totals
-from sipflow.wire.endpoint import Endpoint, parse_endpoint
+from sipflow.load.verdict import Found, Verdict
+from sipflow.node import Node
 from sipflow.wire.packet import Packet
 
 _THREADS = 4
+_EXPORT_S = 120.0  # a server assesses all of a call's sound before it gives a capture of it
 _PAUSE_S = 0.5  # between two looks at calls that are not complete yet
 
 
-class Found(msgspec.Struct, frozen=True):
-    """What one call was compared on; `differences` says in words what is not as sent."""
+class _Refused(Exception):
+    """A server answered a question with an error."""
 
+
+class Dialog(msgspec.Struct, frozen=True):
+    """What was sent under one Call-ID, and which node must have it."""
+
+    call: Call
     call_id: str
-    messages: int
-    streams: int
-    packets: int
-    differences: list[str]
-
-
-class Verdict(msgspec.Struct, frozen=True):
-    """The comparison of a run; `wrong` holds the calls with differences, `totals` what became of all packets."""
-
-    calls: int
-    messages: int
-    streams: int
-    packets: int
-    settled_s: float
-    wrong: list[Found]
-    totals: Totals | None = None
-
-    @property
-    def right(self) -> bool:
-        """Tell whether no difference was found."""
-        return not self.wrong and (self.totals is None or self.totals.right)
+    node: Node
+    messages: tuple[Packet, ...]
+    streams: tuple[Stream, ...]
 
 
 class Verifier:
-    """Compares calls with what the server at `url` gives for them; `sip_only` calls were sent without their media.
+    """Compares calls with what the servers of a route give for them, each Call-ID with the node that keeps it.
 
-    With `root`, the server's data directory, every RTP packet is read there and compared too.
+    `sip_only` calls were sent without their media; without `legs` (HEP) nothing said which way media went, so that it
+    is all on one leg, and packets are compared in place of what is heard. With `root`, the one server's data directory,
+    every RTP packet is read there and compared too.
     """
 
     def __init__(
         self,
-        url: str,
+        target: str | Route,
         *,
         sip_only: bool = False,
+        legs: bool = True,
         audio: bool = True,
         timeout_s: float = 10.0,
         root: Path | None = None,
     ) -> None:
-        """Open no connection yet. Raises StorageError when `root` is no data root."""
+        """Open no connection yet; `target` is a route or the URL of the one server.
+
+        Raises StorageError when `root` is no data root, ConfigError when a node has no URL.
+        """
+        self._route = target if isinstance(target, Route) else Route.to("127.0.0.1:1", target)
+        for node in self._route.nodes:
+            if not node.http:
+                raise ConfigError("--verify", f"no URL of {node.udp}", "--verify URL, or --node udp=…,http=URL")
         self._archive = None if root is None else Archive(root)
-        self._client = httpx.Client(base_url=url.rstrip("/"), timeout=timeout_s)
+        self._clients = {
+            node.name: httpx.Client(base_url=node.http.rstrip("/"), timeout=timeout_s) for node in self._route.nodes
+        }
         self._sip_only = sip_only
+        self._legs = legs
         self._audio = audio
 
     def close(self) -> None:
         """Close the connections."""
-        self._client.close()
+        for client in self._clients.values():
+            client.close()
         if self._archive is not None:
             self._archive.close()
 
     def ledger(self) -> Ledger:
-        """Ask what the server has counted so far. Raises ServerUnreachable."""
-        return Ledger.ask(self._client)
+        """Ask what the servers have counted so far, all together. Raises ServerUnreachable."""
+        return Ledger.sum([Ledger.ask(client) for client in self._clients.values()])
 
     def totals(self, before: Ledger, sent: int, settle_s: float) -> Totals:
         """Count what was stored since `before`; less than was `sent` is asked for again until `settle_s` have passed.
 
-        Right only if nobody else sends to the server. Raises ServerUnreachable.
+        Right only if nobody else sends to the servers. Raises ServerUnreachable.
         """
         began = time.monotonic()
         while True:
@@ -105,12 +114,15 @@ class Verifier:
         waiting = list(calls)
         total = len(waiting)
         found: list[Found] = []
+        wrong: list[Found] = []
         with ThreadPoolExecutor(_THREADS) as pool:
             while True:
                 looks = list(pool.map(self.check, waiting))
-                found += [look for look in looks if not look.differences]
-                wrong = [look for look in looks if look.differences]
-                waiting = [call for call, look in zip(waiting, looks, strict=True) if look.differences]
+                found += [each for look in looks for each in look if not any(one.differences for one in look)]
+                wrong = [each for look in looks for each in look if any(one.differences for one in look)]
+                waiting = [
+                    call for call, look in zip(waiting, looks, strict=True) if any(one.differences for one in look)
+                ]
                 if progress is not None:
                     progress(total - len(waiting), total)
                 if not waiting or time.monotonic() - began >= settle_s:
@@ -119,40 +131,93 @@ class Verifier:
         every = [*found, *wrong]
         return Verdict(
             calls=total,
+            dialogs=len(every),
             messages=sum(look.messages for look in every),
             streams=sum(look.streams for look in every),
             packets=sum(look.packets for look in every),
+            dropped=sum(look.dropped for look in every),
             settled_s=time.monotonic() - began,
-            wrong=wrong,
+            wrong=[look for look in wrong if look.differences],
         )
 
-    def check(self, call: Call) -> Found:
-        """Compare one call: its messages octet by octet, its streams by count, loss and audio."""
+    def check(self, call: Call) -> list[Found]:
+        """Compare one call, Call-ID by Call-ID: messages octet by octet, streams by count, loss and audio."""
         script = call.script()
-        call_id = call.call_id
-        window = {
-            "callid": call_id,
-            "start": str(call.start_us // SECOND_US - 1),
-            "end": str(call.end_us // SECOND_US + 2),
-        }
-        differences = _compare_flow(script.messages, self._json("/flow", window, "flow"))
-        streams = () if self._sip_only else script.streams
-        packets = 0
-        if streams:
-            bank = VoiceBank.make(call.seed)
-            counts = [(s, s.sent(bank), s.lost()) for s in streams]
-            packets = sum(count for _, count, _ in counts)
-            differences += _compare_streams(counts, self._json("/media", {**window, "stats": "1"}, "stats"))
-            if self._audio:
-                for leg in sorted({stream.leg for stream in streams}):
-                    differences += self._compare_audio([s for s in streams if s.leg == leg], bank, window)
-            if self._archive is not None:
-                differences += self._archive.differences(streams, bank)
-        return Found(call_id, len(script.messages), len(streams), packets, differences)
+        streams = script.streams if self._legs else tuple(replace(stream, leg=0) for stream in script.streams)
+        return [
+            self._check_dialog(
+                Dialog(
+                    call,
+                    call_id,
+                    node,
+                    tuple(message for message in script.messages if message.call_id == call_id),
+                    () if self._sip_only else tuple(s for s in streams if s.call_id == call_id),
+                )
+            )
+            for call_id in call.call_ids
+            for node in self._route.owners(call_id)
+        ]
 
-    def _compare_audio(self, streams: list[Stream], bank: VoiceBank, window: dict[str, str]) -> list[str]:
+    def _check_dialog(self, of: Dialog) -> Found:
+        window = {
+            "callid": of.call_id,
+            "start": str(of.call.start_us // SECOND_US - 1),
+            "end": str(of.call.end_us // SECOND_US + 2),
+        }
+        packets = dropped = 0
+        try:
+            differences = compare_flow(of.messages, self._json(of.node, "/flow", window, "flow"))
+        except _Refused as refused:
+            differences = [str(refused)]
+        if of.streams:
+            bank = of.call.bank()
+            counts = [(stream, stream.sent(bank), stream.lost(bank)) for stream in of.streams]
+            packets, dropped = sum(count for _, count, _ in counts), sum(lost for _, _, lost in counts)
+            try:
+                told = self._json(of.node, "/media", {**window, "stats": "1"}, "stats")
+                differences += compare_streams(counts, told)
+            except _Refused as refused:
+                differences.append(str(refused))
+            if self._audio:
+                differences += self._compare_sound(of, bank, window)
+            if self._archive is not None:
+                differences += self._archive.differences(of.streams, bank)
+        return Found(
+            call_id=of.call_id,
+            node=of.node.name if len(self._route.nodes) > 1 else "",
+            scenario=of.call.scenario.value,
+            messages=len(of.messages),
+            streams=len(of.streams),
+            packets=packets,
+            dropped=dropped,
+            differences=differences,
+        )
+
+    def _compare_sound(self, of: Dialog, bank: VoiceBank, window: dict[str, str]) -> list[str]:
+        """Compare what is heard of G.711, whose samples are known; of other codecs the packets."""
+        heard = [stream for stream in of.streams if stream.payload_type in LAWS and self._legs]
+        coded = [stream for stream in of.streams if stream not in heard]
+        differences = []
+        for leg in sorted({stream.leg for stream in heard}):
+            differences += self._compare_audio(of.node, [s for s in heard if s.leg == leg], bank, window)
+        if coded:
+            differences += self._compare_packets(of, coded, bank)
+        return differences
+
+    def _compare_packets(self, of: Dialog, streams: Sequence[Stream], bank: VoiceBank) -> list[str]:
+        answer = self._get(of.node, f"/api/v1/calls/{quote(of.call_id, safe='')}/call.pcapng", {}, _EXPORT_S)
+        if answer.status_code != 200:
+            return [f"packets: no capture of the call, HTTP {answer.status_code}"]
+        try:
+            return differing_packets(streams, bank, answer.content)
+        except ValueError as error:
+            return [f"packets: {error}"]
+
+    def _compare_audio(
+        self, node: Node, streams: Sequence[Stream], bank: VoiceBank, window: dict[str, str]
+    ) -> list[str]:
         leg = streams[0].leg
-        answer = self._get("/media", {**window, "leg": str(leg)})
+        answer = self._get(node, "/media", {**window, "leg": str(leg)})
         if answer.status_code != 200:
             return [f"audio of leg {leg}: HTTP {answer.status_code}"]
         try:
@@ -168,63 +233,21 @@ class Verifier:
                 differences.append(f"audio of leg {leg}, SSRC {stream.ssrc}: {wrong} samples differ")
         return differences
 
-    def _json(self, path: str, query: dict[str, str], member: str) -> list[dict[str, object]]:
-        answer = self._get(path, query)
-        if answer.status_code != 200:
+    def _json(self, node: Node, path: str, query: dict[str, str], member: str) -> list[dict[str, object]]:
+        answer = self._get(node, path, query)
+        if answer.status_code == httpx.codes.NOT_FOUND:
             return []
+        if answer.status_code != httpx.codes.OK:
+            raise _Refused(f"{path}: HTTP {answer.status_code}")
         try:
             items = answer.json()[member]
         except (json.JSONDecodeError, KeyError, TypeError) as error:
             raise ServerUnreachable(f"{answer.url}: not the answer of a sipflow server ({error!r})") from None
         return [item for item in items if isinstance(item, dict)]
 
-    def _get(self, path: str, query: dict[str, str]) -> httpx.Response:
+    def _get(self, node: Node, path: str, query: dict[str, str], timeout_s: float | None = None) -> httpx.Response:
+        client = self._clients[node.name]
         try:
-            return self._client.get(path, params=query)
+            return client.get(path, params=query, timeout=timeout_s or client.timeout)
         except httpx.HTTPError as error:
-            raise ServerUnreachable(f"{self._client.base_url}{path}: {error}") from None
-
-
-def _compare_flow(sent: tuple[Packet, ...], stored: list[dict[str, object]]) -> list[str]:
-    differences = []
-    if len(stored) != len(sent):
-        differences.append(f"messages: sent {len(sent)}, stored {len(stored)}")
-    for number, (packet, item) in enumerate(zip(sent, stored, strict=False), start=1):
-        # Every message we write is UTF-8, so that the text of the answer is the octets.
-        text = item.get("payload")
-        if not isinstance(text, str) or text.encode() != packet.payload:
-            first_line = packet.payload.partition(b"\r\n")[0].decode()
-            differences.append(f"message {number}: octets differ ({first_line})")
-        if (found := item.get("timestamp")) != packet.time_us:
-            differences.append(f"message {number}: captured at {packet.time_us}, stored {found}")
-        for end, member in ((packet.src, "src_addr"), (packet.dst, "dst_addr")):
-            if not _same_end(end, item.get(member)):
-                differences.append(f"message {number}: {member} {end}, stored {item.get(member)}")
-    return differences
-
-
-def _compare_streams(sent: list[tuple[Stream, int, int]], stored: list[dict[str, object]]) -> list[str]:
-    differences = []
-    by_key = {(item.get("leg"), item.get("ssrc")): item for item in stored}
-    for stream, count, lost in sent:
-        name = f"stream of leg {stream.leg}, SSRC {stream.ssrc}"
-        item = by_key.pop((stream.leg, stream.ssrc), None)
-        if item is None:
-            differences.append(f"{name}: not stored")
-            continue
-        for member, expected in (("packet_count", count), ("lost_packets", lost)):
-            if (found := item.get(member)) != expected:
-                differences.append(f"{name}: {member} {expected}, stored {found}")
-        if not _same_end(stream.src, item.get("src")):
-            differences.append(f"{name}: src {stream.src}, stored {item.get('src')}")
-    differences += [f"stream of leg {leg}, SSRC {ssrc}: stored, never sent" for leg, ssrc in by_key]
-    return differences
-
-
-def _same_end(end: Endpoint, text: object) -> bool:
-    if not isinstance(text, str):
-        return False
-    try:
-        return parse_endpoint(text) == end
-    except ValueError:
-        return False
+            raise ServerUnreachable(f"{client.base_url}{path}: {error}") from None

@@ -6,7 +6,8 @@ import msgspec
 
 from sipflow.clock import SECOND_US
 from sipflow.media.codec import COMFORT_NOISE, EVENT
-from sipflow.media.timeline import CUT, MAX_STREAMS, Timeline
+from sipflow.media.holes import CUT
+from sipflow.media.timeline import MAX_STREAMS, Timeline
 
 
 class Completeness(msgspec.Struct, frozen=True):
@@ -36,11 +37,12 @@ def assess(timeline: Timeline, faults: Sequence[str] = (), *, truncated_us: int 
     """Judge a time line; `truncated_us` is what the file had to leave out at its end."""
     silent = {name: count for name, count in sorted(timeline.undecoded.items()) if _is_silence(name)}
     missing = {name: count for name, count in sorted(timeline.undecoded.items()) if not _is_silence(name)}
-    played = sum(len(track.placed) for track in timeline.tracks)
+    played = timeline.played
     cut_us = sum(gap.duration_us for gap in timeline.cuts)
     due = played + timeline.lost + sum(missing.values())
     reasons = [f"{count} packets of {name} are not decoded: silence" for name, count in missing.items()]
-    reasons += [f"{count} packets of {name}: silence" for name, count in silent.items()]
+    reasons += [f"{count} packets of {name}: {_instead(name)}" for name, count in silent.items()]
+    reasons += timeline.reasons
     if timeline.lost:
         reasons.append(f"{timeline.lost} packets lost before capture: silence")
     if timeline.strays:
@@ -72,6 +74,10 @@ def assess(timeline: Timeline, faults: Sequence[str] = (), *, truncated_us: int 
 
 def _is_silence(name: str) -> bool:
     return name.lower() == EVENT or name.upper() == COMFORT_NOISE
+
+
+def _instead(name: str) -> str:
+    return "keys, no speech" if name.lower() == EVENT else "rendered as noise"
 
 
 def _seconds(duration_us: int) -> str:

@@ -6,7 +6,9 @@ Within an epoch the RTP timestamp places every sample. A new epoch starts
   sender drew new timestamps (when it jumps back, the old epoch goes on);
 * where capture time runs ahead by more than PAUSE_S and stays ahead: the sender stood still, its timestamps too.
 A network stall or a late packet only looks like the last: delay can only add, so the least delay around it is the same
-before and after, and no epoch starts. Slow drift between the clocks starts none either.
+before and after, and no epoch starts. Slow drift between the clocks starts none either: see drift.py.
+
+Works on millions of packets in a few columns of numbers, each dropped as soon as it is spent.
 """
 
 from typing import Final, NamedTuple
@@ -47,32 +49,44 @@ def epochs(packets: NDArray[np.void], clock: NDArray[np.int64]) -> Epochs:
     Costs one step of Python per candidate jump, not per packet.
     """
     time_us, segment = packets["time_us"], packets["segment"]
-    ticks = np.diff(packets["timestamp"]).astype(np.int32).astype(np.int64)
+    ticks = np.diff(packets["timestamp"]).astype(np.int32)
     parting = np.zeros(len(packets))
-    parting[1:] = np.diff(time_us) / 1e6 - ticks / clock[1:]
+    np.divide(np.diff(time_us), 1e6, out=parting[1:])
+    parting[1:] -= ticks / clock[1:]
     fresh = np.ones(len(packets), bool)
     fresh[1:] = (segment[1:] != segment[:-1]) | (clock[1:] != clock[:-1])
     parting[fresh] = 0.0
-    # Does the timestamp do what the sequence number says? Then capture time is what jumped.
-    numbers = np.diff(packets["extended"])
-    single = ticks[(numbers == 1) & (ticks > 0)]
-    pace = int(np.median(single)) if len(single) else 0
-    jumps = np.zeros(len(packets), bool)
-    jumps[1:] = (np.abs(ticks - numbers * pace) > JUMP_S * clock[1:]) & (np.abs(parting[1:]) > JUMP_S)
-    jumps |= fresh
+    jumps = fresh.copy()
+    jumps[1:] |= (np.abs(parting[1:]) > JUMP_S) & _unexplained(ticks, np.diff(packets["extended"]), clock)
+    del ticks
     starts = np.flatnonzero(jumps | (parting > PAUSE_S))
-    delay = np.cumsum(parting)
+    delay = np.cumsum(parting, out=parting)
     names = _name(starts, delay, fresh, jumps)
     epoch = np.repeat(np.array(names, np.int32), np.diff(np.append(starts, len(packets))))
-    order = np.argsort(epoch, kind="stable")
+    order = by_epoch(epoch)
     edges = np.append(np.searchsorted(epoch[order], np.arange(int(epoch.max()) + 1)), len(epoch))
-    anchor = _first_captured(epoch, time_us)
+    anchor = _first_captured(order, edges, time_us)
     settled = np.ones(len(anchor), bool)
     for name in np.flatnonzero(~fresh[order[edges[:-1]]]).tolist():
         head = order[edges[name] : min(edges[name + 1], edges[name] + _BEFORE)]
         anchor[name] = head[np.argmin(delay[head])]
         settled[name] = delay[head[0]] - delay[anchor[name]] <= SETTLED_S
     return Epochs(epoch, anchor, _clocked(order, edges, anchor, delay, time_us), settled)
+
+
+def _unexplained(ticks: NDArray[np.int32], numbers: NDArray[np.int64], clock: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Tell where the timestamp does not do what the sequence number says; where it does, capture time jumped."""
+    single = ticks[(numbers == 1) & (ticks > 0)]
+    pace = int(np.median(single)) if len(single) else 0
+    strayed: NDArray[np.bool_] = np.abs(ticks - numbers * pace) > JUMP_S * clock[1:]
+    return strayed
+
+
+def by_epoch(epoch: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Give the order of packets by epoch; most often that in which they are."""
+    if (epoch[1:] >= epoch[:-1]).all():
+        return np.arange(len(epoch))
+    return np.argsort(epoch, kind="stable")
 
 
 def _name(
@@ -108,11 +122,13 @@ def _drains(ahead: NDArray[np.float64]) -> bool:
     return bool(ahead[-min(len(ahead), _LAST)] - ahead[-1] > SETTLED_S / 2 and ahead[-1] == ahead.min())
 
 
-def _first_captured(epoch: NDArray[np.int32], time_us: NDArray[np.int64]) -> NDArray[np.int64]:
-    order = np.lexsort((time_us, epoch))
-    first = np.ones(len(order), bool)
-    first[1:] = epoch[order[1:]] != epoch[order[:-1]]
-    return order[first]
+def _first_captured(
+    order: NDArray[np.int64], edges: NDArray[np.int64], time_us: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Give the packet of each epoch that was captured first; of several, the first by number."""
+    earliest = np.minimum.reduceat(time_us[order], edges[:-1])
+    found = np.flatnonzero(time_us[order] == np.repeat(earliest, np.diff(edges)))
+    return order[found[np.searchsorted(found, edges[:-1])]]
 
 
 def _clocked(
@@ -125,7 +141,9 @@ def _clocked(
     """Tell per epoch whether its timestamps keep to capture time; stalls, which come back, are allowed."""
     strayed = np.empty(len(order))
     strayed[order] = delay[order] - np.repeat(delay[anchor], np.diff(edges))
-    furthest = np.maximum.reduceat(np.abs(strayed)[order], edges[:-1])
+    furthest = np.maximum(
+        np.maximum.reduceat(strayed[order], edges[:-1]), -np.minimum.reduceat(strayed[order], edges[:-1])
+    )
     clocked = np.ones(len(anchor), bool)
     for name in np.flatnonzero(furthest > DRIFT_S).tolist():
         own = order[edges[name] : edges[name + 1]]

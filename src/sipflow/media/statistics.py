@@ -6,9 +6,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from sipflow.media.codec import Payloads, codec_of, is_comfort_noise, is_event, is_known
-from sipflow.media.epoch import epochs
-from sipflow.media.jitter import jitter_series, smooth
+from sipflow.media.codec import Payloads, codec_of
+from sipflow.media.pace import is_media, jitter_of, pace
 from sipflow.media.stream import Stream, Verdict, streams
 from sipflow.wire.endpoint import Endpoint
 from sipflow.wire.packet import Chunk
@@ -56,14 +55,17 @@ def statistics(chunks: Iterable[Chunk], payloads: Payloads | None = None) -> lis
     return [measure(stream, payloads) for stream in streams(chunks)]
 
 
-def measure(stream: Stream, payloads: Payloads | None = None) -> StreamStatistics:
-    """Measure one stream."""
+def measure(
+    stream: Stream, payloads: Payloads | None = None, jitter_ms: NDArray[np.float64] | None = None
+) -> StreamStatistics:
+    """Measure one stream; `jitter_ms` is the series of jitter_of, for one who has it already."""
     packets = stream.packets
-    seen = np.bincount(packets["payload_type"], minlength=1)
-    types = {number: int(seen[number]) for number in np.flatnonzero(seen).tolist()}
-    dominant = _dominant(types, payloads)
+    types = type_counts(stream)
+    dominant = dominant_type(types, payloads)
     codec = None if dominant is None else codec_of(dominant, payloads)
-    series = np.zeros(0) if dominant is None else _jitter(stream, dominant, types, payloads)
+    if jitter_ms is None:
+        jitter_ms = np.zeros(0) if dominant is None else jitter_of(pace(stream.unique, dominant, payloads)).value_ms
+    series = jitter_ms
     lost = stream.expected - stream.received
     first_us, last_us = _span(stream)
     return StreamStatistics(
@@ -95,44 +97,17 @@ def measure(stream: Stream, payloads: Payloads | None = None) -> StreamStatistic
     )
 
 
-def _dominant(types: dict[int, int], payloads: Payloads | None) -> int | None:
+def type_counts(stream: Stream) -> dict[int, int]:
+    """Count the packets of each payload type."""
+    seen = np.bincount(stream.packets["payload_type"], minlength=1)
+    return {number: int(seen[number]) for number in np.flatnonzero(seen).tolist()}
+
+
+def dominant_type(types: dict[int, int], payloads: Payloads | None) -> int | None:
     """Choose the payload type of most audio packets; events and comfort noise only when there is nothing else."""
-    audio = {number: count for number, count in types.items() if _is_media(number, payloads)}
+    audio = {number: count for number, count in types.items() if is_media(number, payloads)}
     candidates = audio or types
     return max(candidates, key=lambda number: candidates[number]) if candidates else None
-
-
-def _is_media(number: int, payloads: Payloads | None) -> bool:
-    codec = codec_of(number, payloads)
-    return not (is_event(codec) or is_comfort_noise(codec))
-
-
-def _jitter(stream: Stream, dominant: int, types: dict[int, int], payloads: Payloads | None) -> NDArray[np.float64]:
-    """Filter over first sights in order of capture, never across a restart, a new clock, or a pause.
-
-    A pause is a jump after which packets come at their pace; one that ends in a burst was a stall, and is jitter.
-    Left out: events, comfort noise, types nobody announced beside the dominant one (they may be events), duplicates,
-    strays, and packets that share their timestamp with the one before (frames of video).
-    """
-    clock = codec_of(dominant, payloads).clock
-    timed = [
-        number
-        for number in types
-        if number == dominant
-        or (_is_media(number, payloads) and is_known(number, payloads) and codec_of(number, payloads).clock == clock)
-    ]
-    packets = stream.unique
-    packets = packets[np.isin(packets["payload_type"], timed)]
-    if len(packets) < 2:
-        return np.zeros(0)
-    split = epochs(packets, np.full(len(packets), clock, np.int64))
-    order = np.argsort(packets["time_us"], kind="stable")
-    packets, epoch = packets[order], split.epoch[order]
-    fresh = np.append(True, packets["timestamp"][1:] != packets["timestamp"][:-1])
-    packets, epoch = packets[fresh], epoch[fresh]
-    difference = jitter_series(packets["time_us"], packets["timestamp"], clock)
-    held_up = ~split.settled[epoch[1:]] & (epoch[1:] > epoch[:-1])
-    return smooth(difference[(epoch[1:] == epoch[:-1]) | held_up])
 
 
 def _span(stream: Stream) -> tuple[int, int]:

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from sipflow.media.codec import RTCP_TYPES
 from sipflow.media.numbering import MAX_MISORDER, STRAY, number
+from sipflow.media.spool import rows as spooled_rows
+from sipflow.media.spool import taken
 from sipflow.wire.packet import ROW_VALID, Chunk, StreamKey
 
 
@@ -61,9 +63,12 @@ class Stream:
     @property
     def unique(self) -> NDArray[np.void]:
         """Give the packets that count as received, each number once, by segment and extended number."""
-        kept = self.packets[self.packets["verdict"] <= Verdict.LATE]
+        kept = self.packets
+        received = kept["verdict"] <= Verdict.LATE
+        if not received.all():
+            kept = taken(kept, received)
         place = _places(kept["segment"], kept["extended"])
-        return kept if _rises(place) else kept[np.argsort(place, kind="stable")]
+        return kept if _rises(place) else taken(kept, np.argsort(place, kind="stable"))
 
     def count(self, verdict: Verdict) -> int:
         """Count the packets with this verdict."""
@@ -78,23 +83,23 @@ def streams(chunks: Iterable[Chunk], *, by_arrival: bool = False, merge_clients:
     """
     groups: dict[StreamKey, list[Chunk]] = {}
     for chunk in chunks:
-        if len(chunk.rows):
+        if chunk.packets:
             key = msgspec.structs.replace(chunk.key, client_id=0) if merge_clients else chunk.key
             groups.setdefault(key, []).append(chunk)
-    column = "arrival_us" if by_arrival else "time_us"
-    found = [_stream(key, members, column) for key, members in groups.items()]
+    found = [_stream(key, members, by_arrival=by_arrival) for key, members in groups.items()]
     return sorted(found, key=lambda stream: int(stream.packets["time_us"][0]) if len(stream.packets) else 1 << 62)
 
 
-def _stream(key: StreamKey, members: list[Chunk], column: str) -> Stream:
-    chunks = tuple(sorted(members, key=lambda chunk: int(chunk.rows[column][0])))
-    total = sum(len(chunk.rows) for chunk in chunks)
-    packets = np.zeros(total, PACKET)
+def _stream(key: StreamKey, members: list[Chunk], *, by_arrival: bool) -> Stream:
+    column = "arrival_us" if by_arrival else "time_us"
+    chunks = tuple(sorted(members, key=lambda chunk: chunk.first_us(by_arrival=by_arrival)))
+    total = sum(chunk.packets for chunk in chunks)
+    packets = spooled_rows(total, PACKET)
     valid = np.zeros(total, bool)
     sequence = np.zeros(total, np.uint16)
     start = 0
     for index, chunk in enumerate(chunks):
-        rows = chunk.rows
+        rows, data = chunk.content()
         part = slice(start, start + len(rows))
         into = packets[part]
         into["time_us"] = rows[column]
@@ -103,7 +108,7 @@ def _stream(key: StreamKey, members: list[Chunk], column: str) -> Stream:
         into["offset"] = rows["payload_offset"]
         into["length"] = rows["payload_length"]
         into["payload_type"] = rows["payload_type"]
-        inside = rows["payload_offset"].astype(np.int64) + rows["payload_length"] <= len(chunk.data)
+        inside = rows["payload_offset"].astype(np.int64) + rows["payload_length"] <= len(data)
         valid[part] = inside & ((rows["flags"] & ROW_VALID) != 0)
         sequence[part] = rows["sequence"]
         start += len(rows)
@@ -111,46 +116,48 @@ def _stream(key: StreamKey, members: list[Chunk], column: str) -> Stream:
     if key.ssrc is None:
         valid[:] = False
     if not valid.all():
-        packets, sequence = packets[valid], sequence[valid]
+        packets, sequence = taken(packets, valid), sequence[valid]
     if not _rises(packets["time_us"], strictly=False):
         order = np.argsort(packets["time_us"], kind="stable")
-        packets, sequence = packets[order], sequence[order]
+        packets, sequence = taken(packets, order), sequence[order]
     segments = expected = received = 0
     if len(packets):
-        numbering = number(sequence, packets["timestamp"], packets["payload_type"])
-        packets["extended"] = numbering.extended
-        packets["segment"] = numbering.segment
-        segments = int(numbering.segment.max()) + 1
+        packets["extended"], packets["segment"] = number(sequence, packets["timestamp"], packets["payload_type"])
+        segments = int(packets["segment"].max()) + 1
         expected = _judge(packets, segments)
         received = int(np.count_nonzero(packets["verdict"] <= Verdict.LATE))
     return Stream(key, chunks, packets, segments, expected, received, total - len(packets))
 
 
 def _judge(packets: NDArray[np.void], segments: int) -> int:
-    """Fill in the verdicts; gives how many packets the segments span."""
-    segment = packets["segment"]
-    counted = np.flatnonzero(segment != STRAY)
-    verdict = np.full(len(packets), Verdict.STRAY, np.uint8)
+    """Fill in the verdicts; gives how many packets the segments span. Drops each column as soon as it is spent."""
+    strays = packets["segment"] == STRAY
+    counted = packets[~strays] if strays.any() else packets
+    numbers, home = counted["extended"], counted["segment"]
     # Segments follow each other in time, so one running maximum over (segment, number) serves them all.
-    numbers = packets["extended"][counted]
-    home = segment[counted]
     place = _places(home, numbers)
-    highest = np.maximum.accumulate(place)
-    behind = highest - place
+    behind = np.maximum.accumulate(place)
+    behind -= place
     judged = np.zeros(len(counted), np.uint8)
     judged[behind > 0] = Verdict.REORDERED
     judged[behind >= MAX_MISORDER] = Verdict.LATE
+    del behind
     if not _rises(place):
         order = np.argsort(place, kind="stable")
         again = place[order[1:]] == place[order[:-1]]
         judged[order[1:][again]] = Verdict.DUPLICATE
+        del order, again
+    del place
     base = np.full(segments, np.iinfo(np.int64).max)
     top = np.full(segments, np.iinfo(np.int64).min)
-    prompt = judged <= Verdict.REORDERED
+    late = judged > Verdict.REORDERED
+    prompt: NDArray[np.bool_] | slice = ~late if late.any() else slice(None)
     np.minimum.at(base, home[prompt], numbers[prompt])
     np.maximum.at(top, home[prompt], numbers[prompt])
-    judged[(judged == Verdict.LATE) & (numbers < base[home])] = Verdict.STRAY
-    verdict[counted] = judged
+    if not isinstance(prompt, slice):
+        judged[(judged == Verdict.LATE) & (numbers < base[home])] = Verdict.STRAY
+    verdict = np.full(len(packets), Verdict.STRAY, np.uint8)
+    verdict[~strays] = judged
     packets["verdict"] = verdict
     return int((top - base + 1).sum())
 

@@ -1,25 +1,25 @@
 """The time line of a call: every leg's audio in samples from one origin, and every gap with its reason."""
 
-import itertools
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from sipflow.clock import SECOND_US
-from sipflow.media.codec import Payloads
-from sipflow.media.placing import PLACED, SAMPLE_US, Cause, Placing, place
+from sipflow.media.always import Announced
+from sipflow.media.carried import G711_RATE, Cause, contents
+from sipflow.media.decoding import Decoding
+from sipflow.media.holes import Cuts, Gap, Islands, cuts, islands, us_of
+from sipflow.media.placed import PLACED
+from sipflow.media.placing import Heard, Placing, place
+from sipflow.media.spool import rows, taken
 from sipflow.media.stream import Stream, Verdict, streams
+from sipflow.media.track import STRIDE, Source, Track
 from sipflow.wire.packet import Chunk, StreamKey
 
-# Silence on every leg at once longer than MAX_SILENCE_US is shortened to KEPT_SILENCE_US and listed as "cut":
-# one stray packet hours later must not make hours of file.
-MAX_SILENCE_US: Final = 600 * SECOND_US
-KEPT_SILENCE_US: Final = 1 * SECOND_US
 # Audio that belongs before the first captured packet (it arrived reordered) moves the origin back by at most this.
 MAX_LEAD_US: Final = 1 * SECOND_US
 # A call has a handful of streams; more than this is forged, and each costs a fraction of a millisecond.
@@ -32,53 +32,39 @@ REASONS: Final = {
     Cause.COMFORT_NOISE: "comfort-noise",
     Cause.UNDECODED: "not-decoded",
     Cause.RESTART: "restart",
+    Cause.ENCRYPTED: "encrypted",
+    Cause.HOLD: "hold",
 }
 STARTS_LATE: Final = "starts-late"
 ENDS_EARLY: Final = "ends-early"
-CUT: Final = "cut"
 
 
-class Gap(msgspec.Struct, frozen=True):
-    """A stretch without audio; `leg` None means every leg, `reason` one of REASONS, starts-late, ends-early, cut."""
+class StreamDrift(NamedTuple):
+    """How fast the clock of a stream runs [ppm], None when its packets do not tell; samples put in or out for it."""
 
-    leg: int | None
-    start_us: int
-    duration_us: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Track:
-    """One leg: its packets (PLACED) by start sample on the shortened time line, and the chunks they point into."""
-
-    leg: int
-    chunks: tuple[Chunk, ...]
-    placed: NDArray[np.void]
-    longest: int
-    gap_start_us: NDArray[np.int64]
-    gap_duration_us: NDArray[np.int64]
-    gap_cause: NDArray[np.uint8]
-    edges: tuple[Gap, ...]
-
-    def window(self, start: int, stop: int) -> NDArray[np.void]:
-        """Give the packets that sound anywhere in samples [start, stop), by start."""
-        first = int(np.searchsorted(self.placed["start"], start - self.longest, "right"))
-        return self.placed[first : int(np.searchsorted(self.placed["start"], stop, "left"))]
+    key: StreamKey
+    ppm: float | None
+    corrected: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Timeline:
-    """A call's legs on one time line of `samples` samples at 8 kHz, the first at `start_us`.
+    """A call's legs on one time line of `samples` samples at `rate` [Hz], the first at `start_us`.
 
-    `undecoded` counts the packets per encoding that are silence here; `misplaced` those whose time lies before the
-    call, `left_out` those of streams beyond MAX_STREAMS; the other counts are sums over all streams.
+    `played` counts packets with audio, `undecoded` per encoding those without; `reasons` say why decoders failed.
+    `misplaced` counts those whose time lies before the call, `left_out` those of streams beyond MAX_STREAMS; the other
+    counts are sums over all streams.
     """
 
+    rate: int
     start_us: int
     samples: int
     tracks: tuple[Track, ...]
-    cuts: tuple[Gap, ...]
+    shortened: Cuts
+    drifts: tuple[StreamDrift, ...]
+    played: int
     undecoded: Counter[str]
+    reasons: tuple[str, ...]
     received: int
     lost: int
     duplicates: int
@@ -87,6 +73,19 @@ class Timeline:
     unclocked: int
     other: int
     left_out: int
+
+    @property
+    def cuts(self) -> tuple[Gap, ...]:
+        """List where silence on all legs was shortened."""
+        return self.shortened.gaps(self.start_us, self.rate)
+
+    def sample_at(self, time_us: int) -> int:
+        """Tell which sample sounds at a time; may lie outside the line."""
+        return self.shortened.after((time_us - self.start_us) * self.rate // SECOND_US)
+
+    def time_at(self, sample: int) -> int:
+        """Tell when a sample sounds [us]."""
+        return self.start_us + us_of(self.shortened.before(sample), self.rate)
 
     @property
     def gap_count(self) -> int:
@@ -113,39 +112,53 @@ class Timeline:
         return total
 
 
-def lay_out(chunks: Sequence[Chunk], payloads: Payloads | None = None) -> Timeline:
-    """Lay a call's chunks out in time. `payloads` says what SDP announced; without it RFC 3551 speaks.
+def lay_out(chunks: Sequence[Chunk], announced: Announced, decoding: Decoding) -> Timeline:
+    """Lay a call's chunks out in time, at the highest rate of its codecs. RFC 3551 speaks where SDP did not.
 
     Time is the capturing side's, unless a chunk is marked clock_skew: then the collector's, for the whole call, so
-    that the legs stay together. The origin is the first RTP packet of any kind.
+    that the legs stay together. The origin is the first RTP packet of any kind. Reads every chunk, and decodes what
+    needs its order. Raises StorageError when a chunk cannot be read any more, OSError when there is no room for what
+    was decoded.
     """
     kept, left_out = _largest(chunks)
     found = streams(kept, by_arrival=any(chunk.clock_skew for chunk in kept), merge_clients=True)
-    heard = [stream for stream in found if stream.segments]
-    t0_us = min((_first_us(stream) for stream in heard), default=0)
-    placings = [place(stream, payloads, t0_us) for stream in heard]
-    shift, misplaced = _shift_origin(placings)
-    start_us = t0_us - shift * SAMPLE_US
-    legs = sorted({stream.key.leg for stream in heard})
-    parts = [[pair for pair in zip(heard, placings, strict=True) if pair[0].key.leg == leg] for leg in legs]
-    rows = [_merge(part) for part in parts]
-    end = max((int((row["start"] + row["length"]).max()) for row in rows if len(row)), default=0)
-    holes = [_holes(leg, row, part, start_us, end) for leg, row, part in zip(legs, rows, parts, strict=True)]
-    cuts, removed = _cut(rows, start_us)
-    tracks = tuple(
-        Track(leg, _chunks(part), row, int(row["length"].max()) if len(row) else 0, *hole)
-        for leg, part, row, hole in zip(legs, parts, rows, holes, strict=True)
-    )
+    heard = [_heard(stream, announced, decoding) for stream in found if stream.segments]
+    rate = max((one.contents.rate for one in heard), default=0) or G711_RATE
+    t0_us = min((_first_us(one.stream) for one in heard), default=0)
+    placings = [place(one, rate, t0_us, decoding) for one in heard]
+    shift, misplaced = _shift_origin(placings, rate)
+    start_us = t0_us - us_of(shift, rate)
+    held = {leg: _held(leg, heard, announced) for leg in {one.stream.key.leg for one in heard}}
+    legs = sorted(held)
+    parts = [[pair for pair in zip(heard, placings, strict=True) if pair[0].stream.key.leg == leg] for leg in legs]
+    merged = [_merge(part) for part in parts]
+    sound = [islands(each) for each in merged]
+    end = max((int(one.end[-1]) for one in sound if len(one.end)), default=0)
+    shortened = cuts(sound, rate)
+    tracks = []
+    for leg, part, each, heard_at in zip(legs, parts, merged, sound, strict=True):
+        holes = _holes(_Line(leg, start_us, end, rate), heard_at, part, held[leg])
+        overlaps = _overlaps(each)
+        shortened.move(each)
+        longest = int(each["length"].max()) if len(each) else 0
+        tracks.append(Track(leg, _sources(part), each, longest, overlaps, each["start"][::STRIDE].copy(), *holes))
     return Timeline(
+        rate,
         start_us,
-        end - removed,
-        tracks,
-        cuts,
-        sum((placing.undecoded for placing in placings), Counter()),
-        received=sum(stream.received for stream in heard),
-        lost=sum(stream.expected - stream.received for stream in heard),
-        duplicates=sum(stream.count(Verdict.DUPLICATE) for stream in heard),
-        strays=sum(stream.count(Verdict.STRAY) for stream in heard),
+        end - shortened.removed,
+        tuple(tracks),
+        shortened,
+        tuple(
+            StreamDrift(one.stream.key, placing.drift_ppm, placing.corrected)
+            for one, placing in zip(heard, placings, strict=True)
+        ),
+        played=sum(placing.played for placing in placings) - misplaced,
+        reasons=tuple(dict.fromkeys(decoding.reasons)),
+        undecoded=sum((placing.silent for placing in placings), Counter()),
+        received=sum(one.stream.received for one in heard),
+        lost=sum(one.stream.expected - one.stream.received for one in heard),
+        duplicates=sum(one.stream.count(Verdict.DUPLICATE) for one in heard),
+        strays=sum(one.stream.count(Verdict.STRAY) for one in heard),
         misplaced=misplaced,
         unclocked=sum(placing.unclocked for placing in placings),
         other=sum(stream.other for stream in found),
@@ -153,104 +166,122 @@ def lay_out(chunks: Sequence[Chunk], payloads: Payloads | None = None) -> Timeli
     )
 
 
-def runs(values: NDArray[np.uint32]) -> Iterator[tuple[int, int]]:
-    """Give the bounds [start, stop) of each run of equal values."""
-    edges = [0, *(np.flatnonzero(np.diff(values)) + 1).tolist(), len(values)]
-    yield from ((start, stop) for start, stop in itertools.pairwise(edges) if stop > start)
+def _heard(stream: Stream, announced: Announced, decoding: Decoding) -> Heard:
+    packets = stream.unique
+    return Heard(stream, packets, contents(packets, announced.spans(stream.key), decoding))
 
 
 def _largest(chunks: Sequence[Chunk]) -> tuple[list[Chunk], int]:
     """Keep the MAX_STREAMS streams with most packets; gives the packets of the others."""
     sizes: Counter[StreamKey] = Counter()
     for chunk in chunks:
-        sizes[chunk.key] += len(chunk.rows)
+        sizes[chunk.key] += chunk.packets
     kept = {key for key, _ in sizes.most_common(MAX_STREAMS)}
     return [chunk for chunk in chunks if chunk.key in kept], sum(sizes[key] for key in sizes.keys() - kept)
 
 
 def _first_us(stream: Stream) -> int:
-    return int(stream.packets["time_us"][stream.packets["verdict"] <= Verdict.LATE][0])
+    return int(stream.packets["time_us"][np.argmax(stream.packets["verdict"] <= Verdict.LATE)])
 
 
-def _shift_origin(placings: list[Placing]) -> tuple[int, int]:
+def _held(leg: int, heard: Sequence[Heard], announced: Announced) -> list[tuple[int, int]]:
+    """List when a leg had said that it would not send [us, from and until]."""
+    spells = []
+    for one in heard:
+        if one.stream.key.leg == leg:
+            said = announced.spans(one.stream.key)
+            ends = [span.from_us for span in said[1:]] + [1 << 62]
+            spells += [(span.from_us, end) for span, end in zip(said, ends, strict=True) if span.held]
+    return spells
+
+
+def _shift_origin(placings: list[Placing], rate: int) -> tuple[int, int]:
     """Move every start so that none is negative; what lies further back than MAX_LEAD_US cannot belong to the call."""
-    limit = -MAX_LEAD_US // SAMPLE_US
+    limit = -MAX_LEAD_US * rate // SECOND_US
     misplaced = 0
     earliest = 0
     for placing in placings:
         start = placing.placed["start"]
         misplaced += int(np.count_nonzero(start < limit))
         earliest = min(earliest, int(start[start >= limit].min(initial=0)))
-    for placing in placings:
-        placing.placed["start"] -= earliest
+    if earliest:
+        for placing in placings:
+            placing.placed["start"] -= earliest
     return -earliest, misplaced
 
 
-def _merge(part: list[tuple[Stream, Placing]]) -> NDArray[np.void]:
+def _merge(part: list[tuple[Heard, Placing]]) -> NDArray[np.void]:
     """Join the streams of one leg into rows by start, their chunk indices counted over all of them."""
     pieces = []
-    first_chunk = 0
-    for stream, placing in part:
-        piece = placing.placed[placing.placed["start"] >= 0]
-        piece["chunk"] += first_chunk
-        first_chunk += len(stream.chunks)
+    first_source = 0
+    for heard, placing in part:
+        piece = placing.placed
+        if (piece["start"] < 0).any():
+            piece = taken(piece, piece["start"] >= 0)
+        piece["chunk"] += first_source
+        first_source += len(heard.stream.chunks) + 1
         pieces.append(piece)
-    rows = np.concatenate(pieces) if pieces else np.zeros(0, PLACED)
-    if np.any(rows["start"][1:] < rows["start"][:-1]):
-        rows = rows[np.argsort(rows["start"], kind="stable")]
-    return rows
+    joined = pieces[0]
+    if len(pieces) > 1:
+        joined = rows(sum(map(len, pieces)), PLACED)
+        np.concatenate(pieces, out=joined)
+    if np.any(joined["start"][1:] < joined["start"][:-1]):
+        joined = taken(joined, np.argsort(joined["start"], kind="stable"))
+    return joined
 
 
-def _chunks(part: list[tuple[Stream, Placing]]) -> tuple[Chunk, ...]:
-    return tuple(chunk for stream, _ in part for chunk in stream.chunks)
+def _overlaps(placed: NDArray[np.void]) -> bool:
+    stop = placed["start"] + placed["length"]
+    np.maximum.accumulate(stop, out=stop)
+    return bool((placed["start"][1:] < stop[:-1]).any())
+
+
+class _Nothing(NamedTuple):
+    """Stands where a stream has no spool."""
+
+    data: bytes = b""
+
+
+def _sources(part: list[tuple[Heard, Placing]]) -> tuple[Source, ...]:
+    return tuple(source for heard, placing in part for source in (*heard.stream.chunks, placing.spool or _Nothing()))
+
+
+class _Line(NamedTuple):
+    """One leg on the time line: `end` is the sample after the last of the call."""
+
+    leg: int
+    start_us: int
+    end: int
+    rate: int
+
+    def at(self, sample: int) -> int:
+        return self.start_us + us_of(sample, self.rate)
 
 
 def _holes(
-    leg: int, rows: NDArray[np.void], part: list[tuple[Stream, Placing]], start_us: int, end: int
+    line: _Line, sound: Islands, part: list[tuple[Heard, Placing]], held: list[tuple[int, int]]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8], tuple[Gap, ...]]:
     """Find where a leg has no audio: between its packets, and at the call's start and end."""
-    stop = np.maximum.accumulate(rows["start"] + rows["length"])
-    hole = np.flatnonzero(rows["start"][1:] > stop[:-1])
-    begin = stop[:-1][hole]
     edges = []
-    if len(rows) and rows["start"][0] > 0:
-        cause = Cause(int(rows["cause"][0]))
+    if len(sound.begin) and sound.begin[0] > 0:
+        cause = Cause(int(sound.cause[0]))
         reason = STARTS_LATE if cause == Cause.PAUSE else REASONS[cause]
-        edges.append(Gap(leg, start_us, int(rows["start"][0]) * SAMPLE_US, reason))
-    heard_to = int(stop[-1]) if len(rows) else 0
-    if heard_to < end:
+        edges.append(Gap(line.leg, line.start_us, us_of(int(sound.begin[0]), line.rate), reason))
+    heard_to = int(sound.end[-1]) if len(sound.end) else 0
+    if heard_to < line.end:
         last = max(part, key=lambda pair: pair[1].silent_us or 0)[1]
-        from_us = start_us + heard_to * SAMPLE_US
+        from_us = line.at(heard_to)
         silent_after = last.silent_us is not None and last.silent_us >= from_us - SECOND_US // 10
         reason = REASONS[last.silent_cause] if silent_after else ENDS_EARLY
-        edges.append(Gap(leg, from_us, (end - heard_to) * SAMPLE_US, reason))
-    return (
-        start_us + begin * SAMPLE_US,
-        (rows["start"][1:][hole] - begin) * SAMPLE_US,
-        rows["cause"][1:][hole],
-        tuple(edges),
-    )
-
-
-def _cut(rows: list[NDArray[np.void]], start_us: int) -> tuple[tuple[Gap, ...], int]:
-    """Shorten what is silent on every leg for too long; moves the rows, gives the cuts and the samples removed."""
-    start = np.concatenate([row["start"] for row in rows]) if rows else np.zeros(0, np.int64)
-    stop = start + (np.concatenate([row["length"] for row in rows]) if rows else 0)
-    order = np.argsort(start, kind="stable")
-    heard_to = np.maximum.accumulate(np.append(0, stop[order]))[:-1]
-    hole = start[order] - heard_to
-    at = np.flatnonzero(hole > MAX_SILENCE_US // SAMPLE_US)
-    kept = KEPT_SILENCE_US // SAMPLE_US
-    removed = np.append(0, np.cumsum(hole[at] - kept))
-    resumes = start[order][at]
-    cuts = tuple(
-        Gap(None, start_us + (begin + kept) * SAMPLE_US, (length - kept) * SAMPLE_US, CUT)
-        for begin, length in zip(heard_to[at].tolist(), hole[at].tolist(), strict=True)
-    )
-    if cuts:
-        for row in rows:
-            row["start"] -= removed[np.searchsorted(resumes, row["start"], "right")]
-    return cuts, int(removed[-1])
+        edges.append(Gap(line.leg, from_us, us_of(line.end - heard_to, line.rate), reason))
+    begin, until = sound.end[:-1], sound.begin[1:]
+    cause_of = sound.cause[1:].copy()
+    start_us = line.start_us + begin * SECOND_US // line.rate
+    duration_us = (until - begin) * SECOND_US // line.rate
+    unsent = (cause_of == Cause.PAUSE) | (cause_of == Cause.RESTART)
+    for from_us, until_us in held:
+        cause_of[unsent & (start_us < until_us) & (start_us + duration_us > from_us)] = Cause.HOLD
+    return start_us, duration_us, cause_of, tuple(edges)
 
 
 def _gaps_of(track: Track, limit: int) -> list[Gap]:

@@ -1,17 +1,18 @@
 """Pages of calls: those of all places in order, each call once, where it began."""
 
-import base64
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
-import msgspec
-
-from sipflow.errors import BadQuery, StorageError
+from sipflow.errors import StorageError
 from sipflow.query.answer import CallPage, CallSummary, Criteria, Fault
 from sipflow.query.asking import Asking, line_of, summary
+from sipflow.query.cursor import read_cursor, write_cursor
 from sipflow.query.descent import Began, Descent, Place
+from sipflow.query.listed import Row
 from sipflow.query.live import ALWAYS, Called, LiveCalls
-from sipflow.query.parts import NAMED_AT_ONCE, OpenPart, Row
+from sipflow.query.parts import NAMED_AT_ONCE, OpenPart
+from sipflow.query.selection import fits, has_status, matches, may_fit
 from sipflow.query.window import Window
 from sipflow.storage.catalog import Part
 
@@ -21,10 +22,20 @@ _ROWS_MAX = 1000
 class Listing:
     """One page of calls in the making."""
 
-    def __init__(self, asking: Asking, criteria: Criteria, live: LiveCalls) -> None:
-        """List what fits the criteria; `live` is what was live before the parts are asked. Raises BadQuery."""
+    def __init__(
+        self, asking: Asking, criteria: Criteria, live: LiveCalls, says: Callable[[str, Criteria], bool]
+    ) -> None:
+        """List what fits the criteria; `live` is what was live before the parts are asked. Raises BadQuery.
+
+        `says` tells whether the messages of a call contain what the criteria want of them.
+        """
         self._asking = asking
         self._criteria = criteria
+        self._says = says
+        # Begins with the first place that is looked at, so that every page comes further.
+        self._until_s: float | None = None
+        # What began earlier was not looked at, for want of time.
+        self._stopped: Began | None = None
         self._before = read_cursor(criteria.after)
         self._live = live
         self._listed: dict[str, tuple[Part, Row]] = {}
@@ -40,13 +51,33 @@ class Listing:
         limit = self._criteria.limit
         chosen = self._choose(limit + 1)
         page = chosen[:limit]
-        following = write_cursor(page[-1]) if len(chosen) > limit and page else None
-        return CallPage(page, following, list(dict.fromkeys(self._asking.faults)))
+        faults = list(dict.fromkeys(self._asking.faults))
+        if len(chosen) > limit:
+            return CallPage(page, write_cursor(Began(page[-1].first_us, page[-1].call_id)), faults)
+        if self._stopped is None:
+            return CallPage(page, None, faults)
+        return CallPage(page, write_cursor(self._stopped), faults, self._stopped.first_us)
+
+    def is_late(self, at: Began) -> bool:
+        """Tell whether there is no time left to look at what began before `at`: the page then ends there."""
+        patience_s = self._criteria.patience_s
+        if patience_s is None:
+            return False
+        if self._until_s is None:
+            self._until_s = time.monotonic() + patience_s
+            return False
+        # A page that ended where it began would have no end.
+        if time.monotonic() < self._until_s or (self._before is not None and at >= self._before):
+            return False
+        self._stopped = at if self._stopped is None else max(at, self._stopped)
+        return True
 
     def _choose(self, most: int) -> list[CallSummary]:
         chosen: list[CallSummary] = []
         held: dict[str, CallSummary] = {}
         while len(chosen) < most and (found := self._descent.next()) is not None:
+            if self._stopped is not None and found < self._stopped:
+                break
             call_id = found.call_id
             if call_id in self._done:
                 continue
@@ -65,9 +96,17 @@ class Listing:
             self._done.add(call_id)
             if self._before is not None and began >= self._before:
                 continue  # on an earlier page
-            if _has_status(one, self._criteria.status):
+            if self._fits(one):
                 chosen.append(one)
+            # The next one is looked at on the next page.
+            self.is_late(began)
         return chosen
+
+    def _fits(self, call: CallSummary) -> bool:
+        criteria = self._criteria
+        if not has_status(call, criteria.status) or not fits(call, criteria.terms):
+            return False
+        return not criteria.texts or self._says(call.call_id, criteria)
 
     def _summed(self, call_id: str) -> CallSummary | None:
         live_messages = self._live.messages(call_id)
@@ -95,7 +134,9 @@ class Listing:
                         return None
                 except StorageError:
                     return None
-        return line_of(row.digest, row.rtp_packets, row.rtp_streams, at.erased_us if row.rtp_packets else None)
+        return line_of(
+            row.digest, row.rtp_packets, row.rtp_streams, at.erased_us if row.rtp_packets else None, row.worst
+        )
 
     def ask(self, part: Part, question: Callable[[OpenPart], list[Row]]) -> list[Row]:
         """Read rows of a part; none when it cannot be read, which is a fault."""
@@ -196,6 +237,9 @@ class _Rows:
     def page(self, _after: Began | None) -> list[Began]:
         """Give the next calls that began here, as far as the parts before tell."""
         while not self._ended:
+            reached = self._reached()
+            if reached is not None and self._listing.is_late(reached):
+                return []
             rows = self._next()
             own = [_began(row) for row in rows if row.digest.begins]
             going_on = [_began(row) for row in rows if not row.digest.begins]
@@ -205,6 +249,11 @@ class _Rows:
                 return sorted(own, reverse=True)
             self._limit = min(2 * self._limit, _ROWS_MAX)
         return []
+
+    def _reached(self) -> Began | None:
+        """Tell what the newest call may be that was not looked at yet."""
+        newest = None if self._part.t1_us is None else Began(self._part.t1_us + 1, "")
+        return min((one for one in (self._after, newest) if one is not None), default=None)
 
     def _next(self) -> list[Row]:
         after, limit, criteria = self._after, self._limit, self._criteria
@@ -237,11 +286,15 @@ def _may_list(part: Part, window: Window, before: Began | None) -> bool:
 
 def asks_heads(criteria: Criteria) -> bool:
     """Tell whether `_fits` needs to know what the heads of live messages say."""
-    return criteria.user is not None or (criteria.after is not None and criteria.window.start_us is not None)
+    if criteria.user is not None or any(term.field in ("any", "user", "from", "to") for term in criteria.terms):
+        return True
+    return criteria.after is not None and criteria.window.start_us is not None
 
 
 def _fits(call: Called, criteria: Criteria, before: Began | None) -> bool:
     """Tell whether a live call may be listed."""
+    if criteria.asks_quality:
+        return False
     window = criteria.window
     if window.start_us is not None and call.last_us < window.start_us:
         return False
@@ -250,43 +303,6 @@ def _fits(call: Called, criteria: Criteria, before: Began | None) -> bool:
     # In a window nothing but this, its later part, lists a call that began outside.
     if before is not None and call[:2] >= before and (window.start_us is None or call.begins):
         return False
-    return criteria.user is None or _matches(criteria.user, call.from_user, call.to_user)
-
-
-def _matches(pattern: str, *texts: str) -> bool:
-    start, *rest = pattern.split("*")
-    for text in texts:
-        if not rest:
-            if text == start:
-                return True
-            continue
-        at = len(start) if text.startswith(start) else -1
-        for piece in rest[:-1]:
-            at = text.find(piece, at) + len(piece) if at >= 0 and piece in text[at:] else -1
-        if at >= 0 and text.endswith(rest[-1]) and len(text) - len(rest[-1]) >= at:
-            return True
-    return False
-
-
-def _has_status(call: CallSummary, wanted: str | None) -> bool:
-    if wanted is None or wanted == call.state:
-        return True
-    if call.status is None:
+    if criteria.user is not None and not any(matches(criteria.user, user) for user in (call.from_user, call.to_user)):
         return False
-    return wanted == str(call.status) or (wanted.endswith("xx") and wanted[0] == str(call.status)[0])
-
-
-def write_cursor(call: CallSummary) -> str:
-    """Write down where a page ended."""
-    return base64.urlsafe_b64encode(msgspec.json.encode((call.first_us, call.call_id))).decode().rstrip("=")
-
-
-def read_cursor(text: str | None) -> Began | None:
-    """Read where a page ended; None for the first page. Raises BadQuery for what is no cursor of ours."""
-    if text is None:
-        return None
-    try:
-        octets = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-        return msgspec.json.decode(octets, type=Began)
-    except (ValueError, msgspec.MsgspecError):
-        raise BadQuery(f"after: found {text!r}; allowed: the `next` of an earlier answer") from None
+    return may_fit(call.call_id, call.from_user, call.to_user, criteria.terms)

@@ -8,7 +8,8 @@ from typing import NamedTuple
 from sipflow._fast import Pool, Roster
 from sipflow.errors import StorageError
 from sipflow.query.descent import Began
-from sipflow.query.parts import Listed, bounds
+from sipflow.query.listed import Listed
+from sipflow.query.parts import bounds
 from sipflow.query.window import Window
 from sipflow.storage.block import live_chunk
 from sipflow.storage.layout import POOL_DIRECTORY

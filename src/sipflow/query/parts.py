@@ -1,7 +1,6 @@
 """One bucket part, opened for questions."""
 
-import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -11,21 +10,27 @@ from sipflow.clock import SECOND_US
 from sipflow.errors import DamagedBlock, NewerFormat, StorageError
 from sipflow.query.answer import Criteria
 from sipflow.query.descent import Began
+from sipflow.query.listed import Listed, Row, Worst
+from sipflow.query.part_files import LocalFiles, PartFiles
+from sipflow.query.selection import conditions, glob
+from sipflow.query.stored_chunk import HeldContent, StoredChunk
 from sipflow.query.window import Window
 from sipflow.storage.block import Block, header_at, read_block
 from sipflow.storage.contents import UNREADABLE
 from sipflow.storage.index import connect, read_digest, version_of
-from sipflow.storage.layout import DATA, DATABASE
-from sipflow.storage.seal import broken_seal
+from sipflow.storage.source import Span
 from sipflow.wire.dialog import CallDigest
-from sipflow.wire.packet import Chunk, Message
+from sipflow.wire.packet import Chunk, Message, StreamKey
 
 _DIGEST = ", ".join(CallDigest.__struct_fields__)
 _TYPES = [int if field.type is bool else field.type for field in msgspec.structs.fields(CallDigest)]
-# The number of a call, its RTP packets and the fields of its digest, as SQLite gives them.
-_DIGEST_ROW = cast(type[tuple[Any, ...]], tuple.__class_getitem__((int, int | None, *_TYPES)))
-# Its packets and streams of RTP before them.
-_NEWEST_ROW = cast(type[tuple[Any, ...]], tuple.__class_getitem__((int | None, int | None, *_TYPES)))
+# The number of a call, its RTP packets, the worst of its media and the fields of its digest, as SQLite gives them.
+_WORST = (float | None, int | None, float | None, str | None, int | None)
+_DIGEST_ROW = cast(type[tuple[Any, ...]], tuple.__class_getitem__((int, int | None, *_WORST, *_TYPES)))
+# Its packets and streams of RTP before the worst of its media and its digest.
+_NEWEST_ROW = cast(type[tuple[Any, ...]], tuple.__class_getitem__((int | None, int | None, *_WORST, *_TYPES)))
+# By version of the index: 1 does not judge media.
+_WORST_COLUMNS = {1: "NULL, NULL, NULL, NULL, NULL", 2: "loss_percent, jitter_us, mos, mos_scale, one_way"}
 T = TypeVar("T")
 # What the pool may still hold of a call when its chunk is committed lies within this of the call's latest packet.
 _LATEST_US = 600 * SECOND_US
@@ -54,6 +59,15 @@ _CHUNKS = {
     "JOIN media_msgs m ON m.stream = s.id "
     "WHERE c.id = ? AND m.t0_us <= ? AND m.t0_us + m.span_us >= ? ORDER BY m.t0_us, m.id",
 }
+# Of each chunk also where the next one stands, behind which it cannot reach.
+_NEIGHBOURS = (
+    "SELECT m.block, m.packets, (SELECT n.block FROM media_msgs n WHERE n.id > m.id ORDER BY n.id LIMIT 1) "
+    "FROM call_meta c JOIN streams s ON s.call = c.id JOIN media_msgs m ON m.stream = s.id "
+    "WHERE c.id = ? AND m.t0_us <= ? AND m.t0_us + m.span_us >= ?"
+)
+# What a block takes that is read from afar, unless its neighbour is nearer: of SIP messages, of a packet of media.
+# Those that are longer cost another request.
+_FAR_MESSAGES, _FAR_CHUNK, _FAR_PACKET = 64 << 10, 1 << 10, 192
 _LATEST_BLOCKS = {
     1: "SELECT s.block FROM call_meta c JOIN sip_msgs s ON s.call = c.id WHERE c.id = ?1 "
     "UNION SELECT m.block FROM call_meta c JOIN media_msgs m ON m.call = c.id WHERE c.id = ?1",
@@ -89,6 +103,14 @@ class _MediaRow(NamedTuple):
     packets: int
 
 
+class _NeighbourRow(NamedTuple):
+    """Where a chunk of media stands, how many packets it has, and where the next one stands."""
+
+    block: int
+    packets: int
+    following: int | None
+
+
 class _Counts(NamedTuple):
     """The messages of a call: as its summary counts them, and as they are listed."""
 
@@ -117,23 +139,6 @@ class _StreamOfV1(NamedTuple):
     last_us: int
 
 
-class Listed(NamedTuple):
-    """A call as one part knows it, with what the part's index counts of its media."""
-
-    digest: CallDigest
-    rtp_packets: int
-    streams: frozenset[tuple[int, str, str, int]]
-    erased_us: int | None = None
-
-
-class Row(NamedTuple):
-    """A call as one row of a part says it; what it says of media is None where version 1 did not count it yet."""
-
-    digest: CallDigest
-    rtp_packets: int | None
-    rtp_streams: int | None
-
-
 def bounds(window: Window) -> tuple[int, int]:
     """Give the window as two comparable integers."""
     low = _FOREVER[0] if window.start_us is None else window.start_us
@@ -143,53 +148,64 @@ def bounds(window: Window) -> tuple[int, int]:
 class OpenPart:
     """A bucket part open for reading. One thread at a time."""
 
-    def __init__(self, root: Path, path: str, *, sealed: bool, erased_us: int | None = None) -> None:
-        """Open the part at `path` under `root`; `erased_us` is when its media was erased. Raises StorageError."""
+    def __init__(
+        self, root: Path, path: str, *, sealed: bool, erased_us: int | None = None, files: PartFiles | None = None
+    ) -> None:
+        """Open the part at `path` under `root`, or `files` that were fetched for it.
+
+        `erased_us` is when its media was erased. Raises StorageError; PartBusy when its files were exchanged for others
+        at this moment: it can be opened again.
+        """
         self.path = path
         self.sealed = sealed
         self.erased_us = erased_us
-        directory = root / path
-        self._data_path = directory / DATA
-        self._index = connect(directory / DATABASE, readonly=True, immutable=sealed)
+        self.files = LocalFiles(root / path, sealed=sealed) if files is None else files
+        self._index = connect(self.files.database, readonly=True, immutable=sealed)
         try:
             self._index.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
             self._version = version_of(self._index)
         except UNREADABLE as error:
             self._index.close()
-            raise StorageError("open", directory / DATABASE, str(error)) from None
+            raise StorageError("open", self.files.database, str(error)) from None
         if self._version not in _MESSAGES:
             self._index.close()
-            raise StorageError("open", directory / DATABASE, f"it is no index: found version {self._version}")
+            raise StorageError("open", self.files.database, f"it is no index: found version {self._version}")
         try:
-            self._data = os.open(self._data_path, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError as error:
+            self._data, identity, self.index_octets = self.files.open_data()
+        except StorageError:
             self._index.close()
-            raise StorageError("open", self._data_path, error.strerror or str(error)) from None
-        index, data = (directory / DATABASE).stat(), os.fstat(self._data)
-        self.index_octets = index.st_size
-        # Names the two files as they stand: any change to one of them makes another identity.
-        self.identity = (
-            self.path,
-            *(value for stat in (index, data) for value in (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)),
-        )
+            raise
+        self.identity = (path, *identity)
 
     def close(self) -> None:
-        """Close both files."""
+        """Close the index; the data stays open as long as chunks of it are wanted."""
         self._index.close()
-        os.close(self._data)
 
     def _rows(self, kind: type[T], statement: str, values: Sequence[object]) -> list[T]:
         """Ask the index for rows of a type, which a damaged index may not hold."""
         try:
             return msgspec.convert(self._index.execute(statement, values).fetchall(), list[kind])  # type: ignore[valid-type]
         except UNREADABLE as error:
-            raise StorageError("read", self._data_path.parent / DATABASE, str(error)) from None
+            raise StorageError("read", self.files.database, str(error)) from None
         except msgspec.ValidationError as error:
-            raise StorageError("read", self._data_path.parent / DATABASE, f"its rows make no sense: {error}") from None
+            raise StorageError("read", self.files.database, f"its rows make no sense: {error}") from None
+
+    @property
+    def version(self) -> int:
+        """Tell the version of its index."""
+        return self._version
+
+    def select(self, kind: type[T], statement: str, values: Sequence[object]) -> list[T]:
+        """Ask the index with a statement of one's own. Raises StorageError, also for rows of another type."""
+        return self._rows(kind, statement, values)
+
+    def counted_here(self, counts: Callable[[str], bool]) -> None:
+        """Have statements tell by counted_here(call_id) what a function says of a Call-ID."""
+        self._index.create_function("counted_here", 1, counts, deterministic=True)
 
     def damage(self) -> str:
         """Tell in a sentence what its seal shows to be wrong with a part; empty for nothing. Reads all of its index."""
-        return broken_seal(self._data_path.parent)
+        return self.files.damage()
 
     def _number(self, call_id: str) -> int | None:
         """Find the number of a call, which no call has that is not here."""
@@ -206,6 +222,7 @@ class OpenPart:
             _MESSAGES[self._version],
             [self._number(call_id), *bounds(window)],
         )
+        self._gather([Span(block, _FAR_MESSAGES) for block in sorted({row.block for row in rows})])
         found: list[Message] = []
         blocks: dict[int, Block | None] = {}
         for row in dict.fromkeys(rows):
@@ -240,21 +257,53 @@ class OpenPart:
 
     def _block(self, offset: int, damage: list[str]) -> Block | None:
         try:
-            return read_block(self._data, offset, self._data_path)
+            return read_block(self._data, offset, self.files.data_path)
         except (DamagedBlock, NewerFormat) as error:
+            self._data.doubt(Span(offset, 1))
             damage.append(str(error))
             return None
 
-    def chunks(self, call_id: str, window: Window, damage: list[str]) -> tuple[list[Chunk], set[int]]:
-        """Read the media of a call; also tells which pool chunks it came from."""
+    def _gather(self, spans: list[Span]) -> None:
+        """Have blocks fetched that are far away, given where each stands and how long it probably is."""
+        if not self.files.far or not spans:
+            return
+        self._data.expect(spans)
+        rest = []
+        for guessed in spans:
+            try:
+                length = header_at(self._data, guessed.offset, self.files.data_path).length
+            except (DamagedBlock, NewerFormat):
+                continue  # whoever reads the block says so
+            if length > guessed.length:
+                rest.append(Span(guessed.end, length - guessed.length))
+        if rest:
+            self._data.expect(rest)
+
+    def _far_chunks(self, number: int | None, low: int, high: int, rows: Sequence[_MediaRow]) -> list[Span]:
+        """Tell where the chunks of a call probably are, those of `rows`."""
+        likely = {row.block: _FAR_CHUNK + _FAR_PACKET * row.packets for row in rows}
+        if self._version > 1:
+            for block, _, following in self._rows(_NeighbourRow, _NEIGHBOURS, [number, high, low]):
+                if following is not None and following > block:
+                    likely[block] = min(likely.get(block, following - block), following - block)
+        return [Span(block, length) for block, length in sorted(likely.items())]
+
+    def chunks(
+        self, call_id: str, window: Window, damage: list[str], held: HeldContent
+    ) -> tuple[list[Chunk], set[int]]:
+        """Read the media of a call; also tells which pool chunks it came from.
+
+        Each block is read once here, so that damage is known before anything is answered; what is longer than `held`
+        has room for is read again when it is asked for.
+        """
         low, high = bounds(window)
-        rows = self._rows(
-            _MediaRow,
-            _CHUNKS[self._version],
-            [self._number(call_id), high, low],
-        )
-        found = []
+        number = self._number(call_id)
+        rows = self._rows(_MediaRow, _CHUNKS[self._version], [number, high, low])
+        if self.files.far:
+            self._gather(self._far_chunks(number, low, high, rows))
+        found: list[Chunk] = []
         chunks = set()
+        keys: dict[StreamKey, StreamKey] = {}
         for offset, packets in dict.fromkeys(rows):
             block = self._block(offset, damage)
             if block is None:
@@ -264,8 +313,9 @@ class OpenPart:
             except DamagedBlock as error:
                 damage.append(str(error))
                 continue
-            if (chunk.key.call_id, len(chunk.rows)) == (call_id, packets):
-                found.append(chunk)
+            if (chunk.key.call_id, chunk.packets) == (call_id, packets):
+                key = keys.setdefault(chunk.key, chunk.key)
+                found.append(StoredChunk(chunk, key, self._data, self.files.data_path, offset, held))
                 chunks.add(block.header.chunk)
             else:
                 damage.append(f"block at octet {offset}: the index points to another chunk than it says")
@@ -276,7 +326,7 @@ class OpenPart:
         found = set()
         for (offset,) in self._rows(tuple[int], _LATEST_BLOCKS[self._version], [self._number(call_id)]):
             try:
-                found.add(header_at(self._data, offset, self._data_path).chunk)
+                found.add(header_at(self._data, offset, self.files.data_path).chunk)
             except (DamagedBlock, NewerFormat):
                 continue  # whoever reads the block says so
         return found
@@ -322,19 +372,29 @@ class OpenPart:
         if criteria.user is not None:
             clauses.append("(from_user GLOB ? OR to_user GLOB ?)")
             values += [glob(criteria.user)] * 2
+        if criteria.asks_quality and self._version == 1:
+            return []  # it does not say how bad media was
+        for value, clause in ((criteria.mos_below, "mos < ?"), (criteria.loss_above, "loss_percent > ?")):
+            if value is not None:
+                clauses.append(clause)
+                values.append(value)
+        for condition in conditions(criteria.terms):
+            clauses.append(f"({condition.clause})")
+            values += condition.values
         rows = self._rows(
             _NEWEST_ROW,
-            f"SELECT rtp_packets, rtp_streams, {_DIGEST} FROM call_meta WHERE {' AND '.join(clauses)} "
-            f"ORDER BY first_us DESC, call_id DESC LIMIT {limit}",
+            f"SELECT rtp_packets, rtp_streams, {_WORST_COLUMNS[self._version]}, {_DIGEST} "
+            f"FROM call_meta WHERE {' AND '.join(clauses)} ORDER BY first_us DESC, call_id DESC LIMIT {limit}",
             values,
         )
-        return [Row(read_digest(row[2:]), *row[:2]) for row in rows]
+        return [Row(read_digest(row[7:]), row[0], row[1], Worst(*row[2:7])) for row in rows]
 
     def _list(self, where: str, values: Sequence[object]) -> list[Listed]:
-        rows = self._rows(_DIGEST_ROW, f"SELECT id, rtp_packets, {_DIGEST} FROM call_meta {where}", values)
-        return [self._listed(*row) for row in rows]
+        columns = f"id, rtp_packets, {_WORST_COLUMNS[self._version]}, {_DIGEST}"
+        rows = self._rows(_DIGEST_ROW, f"SELECT {columns} FROM call_meta {where}", values)
+        return [self._listed(row[0], row[1], row[7:])._replace(worst=Worst(*row[2:7])) for row in rows]
 
-    def _listed(self, number: int, rtp_packets: int | None, *digest: object) -> Listed:
+    def _listed(self, number: int, rtp_packets: int | None, digest: Sequence[object]) -> Listed:
         if self._version == 1:
             return self._listed_v1(number, read_digest(digest))
         streams = self._rows(_Stream, "SELECT leg, src, dst, ssrc FROM streams WHERE call = ?", [number])
@@ -369,8 +429,3 @@ class OpenPart:
             frozenset((GONE, "", "", n) for n in range(streams)),
             self.erased_us if packets else None,
         )
-
-
-def glob(pattern: str) -> str:
-    """Turn a pattern in which only * is special into one for SQLite's GLOB."""
-    return "".join(f"[{c}]" if c in "?[" else c for c in pattern)

@@ -1,13 +1,20 @@
 """Questions as people write them: times, windows, statuses, limits in text, checked once for every face."""
 
 import re
+from ipaddress import ip_network
+from typing import Final
 
 from sipflow.clock import SECOND_US, parse_time
 from sipflow.errors import BadQuery
 from sipflow.query.answer import STATES, Criteria
+from sipflow.query.term import Field, Term
 from sipflow.query.window import Window
 
 LIMIT_MAX = 1000
+# What may be asked for beside user and status: names as parameters and options have them, and the fields they mean.
+FILTERS: Final[dict[str, Field]] = {
+    "from": "from", "to": "to", "ua": "ua", "ip": "ip", "method": "method", "text": "text",
+}  # fmt: skip
 
 _STATUS = re.compile(r"[1-6](\d\d|xx)\Z", re.ASCII)
 _WHOLE_SECONDS = re.compile(r"(-?\d{1,11}|[^.]*:[^.]*)\Z", re.ASCII)
@@ -43,14 +50,64 @@ def parse_criteria(
     status: str | None = None,
     limit: str | int | None = None,
     after: str | None = None,
+    **more: str | None,
 ) -> Criteria:
-    """Check each part of a search; blank means not asked for. Raises BadQuery."""
-    if status and status not in STATES and not _STATUS.match(status):
-        raise BadQuery(f"status: found {status!r}; allowed: a code (486), a class (4xx) or {', '.join(STATES)}")
+    """Check each part of a search; blank means not asked for. Raises BadQuery.
+
+    `more` are `mos_below`, `loss_above` and terms by the names of FILTERS.
+    """
+    mos_below, loss_above = more.pop("mos_below", None), more.pop("loss_above", None)
+    if status:
+        check_status(status)
     count = 50 if limit in (None, "") else int(limit) if str(limit).isascii() and str(limit).isdigit() else 0
     if not 1 <= count <= LIMIT_MAX:
         raise BadQuery(f"limit: found {limit!r}; allowed: 1 to {LIMIT_MAX}")
-    return Criteria(window, call_id or None, user or None, status or None, count, after or None)
+    return Criteria(
+        window,
+        call_id or None,
+        user or None,
+        status or None,
+        count,
+        after or None,
+        check_number(mos_below, "mos_below") if mos_below else None,
+        check_number(loss_above, "loss_above") if loss_above else None,
+        tuple(_term(name, value) for name, value in more.items() if value),
+    )
+
+
+def _term(name: str, value: str) -> Term:
+    check = {"ip": check_network, "method": check_method}.get(name)
+    return Term(FILTERS[name], value if check is None else check(value))
+
+
+def check_status(text: str) -> str:
+    """Check a status: a code, a class, a state. Raises BadQuery."""
+    if text not in STATES and not _STATUS.match(text):
+        raise BadQuery(f"status: found {text!r}; allowed: a code (486), a class (4xx) or {', '.join(STATES)}")
+    return text
+
+
+def check_network(text: str) -> str:
+    """Check an IP address or a network. Raises BadQuery."""
+    try:
+        return str(ip_network(text.strip("[]")))
+    except ValueError as error:
+        reason = f" ({error})" if "host bits" in str(error) else ""
+        raise BadQuery(f"ip: found {text!r}; allowed: an address or a network, e.g. 10.0.0.0/8{reason}") from None
+
+
+def check_method(text: str) -> str:
+    """Check a method, which may have wildcards; gives it in capitals. Raises BadQuery."""
+    if not re.fullmatch(r"[A-Za-z0-9*.!%_+`'~-]{1,64}", text):
+        raise BadQuery(f"method: found {text!r}; allowed: a method of SIP, e.g. INVITE or REGISTER")
+    return text.upper()
+
+
+def check_number(text: str, name: str) -> float:
+    """Read a figure without a sign. Raises BadQuery."""
+    if not re.fullmatch(r"\d{1,6}(\.\d{1,6})?%?", text, re.ASCII):
+        raise BadQuery(f"{name}: found {text!r}; allowed: a number, e.g. 3.5")
+    return float(text.rstrip("%"))
 
 
 def parse_leg(text: str | None) -> int | None:

@@ -43,6 +43,11 @@ class Soundness:
             self._put(key, found)
         return found
 
+    def known(self, key: Hashable) -> str:
+        """Tell what was found wrong with a file, in a sentence; empty when nothing was, or nobody looked."""
+        with self._wake:
+            return self._found.get(key, "")
+
     def settle(self, seconds: float) -> bool:
         """Wait until all checks are done; tells whether they are."""
         with self._wake:

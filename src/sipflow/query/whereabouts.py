@@ -80,7 +80,9 @@ class Whereabouts:
                 if not wrong:
                     # Whether an unlisted part is sealed only its files tell.
                     return [
-                        found_part(self._root, Path(part.path), part.id) if part.state == "unlisted" else part
+                        found_part(self._root, Path(part.path), part.id)
+                        if part.state == "unlisted" and part.evicted_us is None
+                        else part
                         for part in ask(catalog)
                     ]
                 faults.append(Fault(CATALOG, f"{wrong}: {_INSTEAD}"))

@@ -26,10 +26,11 @@ from sipflow._fast import (
 )
 from sipflow.errors import DamagedBlock, NewerFormat
 from sipflow.storage.record import chunk_of, message_of
+from sipflow.storage.source import DataSource, pread
 from sipflow.wire.packet import Chunk, Message
 
-# Where a block is read from: an open file descriptor, or octets at hand.
-Source = int | bytes | memoryview
+# Where a block is read from: an open file descriptor, octets at hand, or what stands for a file.
+Source = int | bytes | memoryview | DataSource
 
 # Frames of data.raw that are no blocks: a span erased by retention, the seal; each by skippable magic and name.
 _NO_BLOCKS = ((0x184D2A51, b"SFER"), (0x184D2A52, b"SFSE"))
@@ -110,7 +111,8 @@ class Block(msgspec.Struct, frozen=True):
         """Read all SIP messages with their positions. Raises DamagedBlock."""
         self._expect(KIND_MESSAGES)
         try:
-            found = [(position, message_of(fields)) for position, fields in messages_decode_all(self.content)]
+            decoded = messages_decode_all(self.content, self.header.transform)
+            found = [(position, message_of(fields)) for position, fields in decoded]
         except ValueError as error:
             raise self._damaged(str(error)) from None
         self._expect_records(len(found))
@@ -120,7 +122,7 @@ class Block(msgspec.Struct, frozen=True):
         """Read the SIP message at `position`. Raises DamagedBlock when none can stand there."""
         self._expect(KIND_MESSAGES)
         try:
-            return message_of(messages_decode_at(self.content, position))
+            return message_of(messages_decode_at(self.content, self.header.transform, position))
         except (ValueError, OverflowError) as error:
             raise self._damaged(f"message at {position}: {error}") from None
 
@@ -164,9 +166,10 @@ def live_chunk(memory: bytes | bytearray | memoryview, count: int) -> Chunk:
 
 
 def read_block(source: Source, offset: int, path: Path) -> Block:
-    """Read the block at `offset` of an open file descriptor or of octets at hand, and verify all of it.
+    """Read the block at `offset` of a source, and verify all of it.
 
-    `path` names the place in errors. Raises DamagedBlock, and NewerFormat for a sound block of a later version.
+    `path` names the place in errors. Raises DamagedBlock, NewerFormat for a sound block of a later version, and what
+    the source raises when it cannot be reached.
     """
     header = _header(_take(source, offset, BLOCK_HEAD_LENGTH, path), offset, path)
     octets = _take(source, offset, header.length, path)
@@ -213,14 +216,14 @@ def _step_over(file: int, offset: int, size: int) -> int:
     Such a frame has no checksum of its length: it is believed when a header or the end of the data follows.
     """
     try:
-        head = _pread(file, _STEP.size, offset)
+        head = pread(file, _STEP.size, offset)
         if len(head) < _STEP.size:
             return 0
         skippable, payload, name = _STEP.unpack(head)
         if (skippable, name) not in _NO_BLOCKS:
             return 0
         length: int = 8 + payload
-        following = _pread(file, BLOCK_HEAD_LENGTH, offset + length)
+        following = pread(file, BLOCK_HEAD_LENGTH, offset + length)
     except OSError:
         return 0
     if offset + length == size or block_header_decode(following)[0] in _SOUND_HEADERS:
@@ -246,7 +249,7 @@ def _block_or_damage(file: int, offset: int, size: int, path: Path) -> Block | D
 def _length_at(file: int, offset: int) -> int | None:
     """Tell the length of the block whose header stands at `offset` and is sound."""
     try:
-        _, fields = block_header_decode(_pread(file, BLOCK_HEAD_LENGTH, offset))
+        _, fields = block_header_decode(pread(file, BLOCK_HEAD_LENGTH, offset))
     except OSError:
         return None
     return None if fields is None else BlockHeader(*fields).length
@@ -262,7 +265,7 @@ def _find_block(file: int, start: int, size: int) -> int:
         searched = _FRONTS[0]
         for front in _FRONTS:
             try:
-                window = _pread(file, min(2 * front, size - start), start)
+                window = pread(file, min(2 * front, size - start), start)
             except OSError:
                 break
             at = block_find(window, 0)
@@ -283,24 +286,12 @@ def _header(octets: bytes, offset: int, path: Path) -> BlockHeader:
 
 
 def _take(source: Source, offset: int, length: int, path: Path) -> bytes:
-    if not isinstance(source, int):
+    if isinstance(source, bytes | memoryview):
         return bytes(source[offset : offset + length])
     try:
-        return _pread(source, length, offset)
+        return pread(source, length, offset) if isinstance(source, int) else source.read(offset, length)
     except OSError as error:
         raise DamagedBlock(path, offset, error.strerror or str(error)) from None
-
-
-def _pread(file: int, length: int, offset: int) -> bytes:
-    parts = []
-    while length > 0:
-        part = os.pread(file, length, offset)
-        if not part:
-            break
-        parts.append(part)
-        offset += len(part)
-        length -= len(part)
-    return b"".join(parts)
 
 
 def _decompress(frame: memoryview, raw_length: int, offset: int, path: Path) -> bytes:

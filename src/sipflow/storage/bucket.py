@@ -116,6 +116,7 @@ class Bucket:
         """
         end, blocks = self._index.end, self._index.blocks
         try:
+            self._index.judge()
             totals = self._index.seal()
             os.ftruncate(self._file, end)
             os.fsync(self._file)

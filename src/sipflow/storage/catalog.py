@@ -10,7 +10,7 @@ from sipflow.clock import DAY_US, now_us
 from sipflow.errors import StorageError
 from sipflow.storage.call_hash import call_hash
 from sipflow.storage.catalog_file import CatalogFile
-from sipflow.storage.catalog_schema import COLUMNS
+from sipflow.storage.catalog_schema import COLUMNS, part_crc
 from sipflow.storage.contents import UNREADABLE
 from sipflow.storage.index import Totals
 from sipflow.storage.layout import CATALOG, DATA, DATABASE, PART, Period, directory_of, find_buckets, period_at
@@ -149,6 +149,86 @@ class Catalog:
             self._prints.drop(part.id)
             self._file.write("DELETE FROM parts WHERE id = ?", part.id)
 
+    # --- what becomes of sealed parts ---
+
+    def packed(self, part: Part, totals: Totals, rtp_octets: int, when_us: int) -> bool:
+        """Record that the files of a sealed part were replaced by packed ones; False when it went meanwhile."""
+        with self._file.transaction():
+            done = self._file.write(
+                "UPDATE parts SET packed_us = ?, octets = ?, sip_octets = ?, rtp_octets = ? "
+                "WHERE id = ? AND state = 'sealed' AND evicted_us IS NULL",
+                when_us,
+                totals.octets,
+                totals.octets - rtp_octets,
+                rtp_octets,
+                part.id,
+            )
+        return done.rowcount == 1
+
+    def archived(self, part: Part, key: str, when_us: int) -> bool:
+        """Record that all objects of a sealed part stand under `key` and were verified; False when it went meanwhile.
+
+        It must be in the state that `part` tells of: what was packed or erased while it travelled is another file.
+        """
+        with self._file.transaction():
+            done = self._file.write(
+                "UPDATE parts SET archived_us = ?, archive_key = ? WHERE id = ? AND state = 'sealed' "
+                "AND erased_us IS ? AND packed_us IS ? AND evicted_us IS NULL",
+                when_us,
+                key,
+                part.id,
+                part.erased_us,
+                part.packed_us,
+            )
+        return done.rowcount == 1
+
+    def unarchived(self, part: Part) -> None:
+        """Record that the objects of a part are not there any more, or not to be believed."""
+        with self._file.transaction():
+            self._file.write("UPDATE parts SET archived_us = NULL, archive_key = NULL WHERE id = ?", part.id)
+
+    def evicting(self, part: Part, when_us: int) -> bool:
+        """Record that the local files of an archived part are given up, before any goes; False when it may not be."""
+        with self._file.transaction():
+            done = self._file.write(
+                "UPDATE parts SET evicted_us = ? WHERE id = ? AND state = 'sealed' AND archived_us IS NOT NULL",
+                when_us,
+                part.id,
+            )
+        return done.rowcount == 1
+
+    def adopt(self, part: Part, hashes: bytes) -> bool:
+        """Add a part that only an archive knows, with the hash of each of its calls; False when it is listed already.
+
+        Its number is given here, whatever `part` says.
+        """
+        columns = [name for name in Part._fields if name != "id"]
+        with self._file.transaction():
+            row = self._file.write(
+                f"INSERT INTO parts ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))}) "
+                "ON CONFLICT (path) DO NOTHING RETURNING id",
+                *(getattr(part, name) for name in columns),
+            ).fetchone()
+            if row is not None:
+                self._prints.put(row[0], print_rows(row[0], hashes))
+        return row is not None
+
+    def relisted(self, part: Part, hashes: bytes) -> None:
+        """Give an evicted part back its filter, which was dropped as damaged: the hash of each call, end to end."""
+        rows = print_rows(part.id, hashes)
+        with self._file.transaction():
+            done = self._file.write(
+                "UPDATE parts SET state = 'sealed' WHERE id = ? AND state = 'unlisted' AND evicted_us IS NOT NULL",
+                part.id,
+            )
+            if done.rowcount:
+                self._prints.put(part.id, rows)
+
+    def returned(self, part: Part) -> None:
+        """Record that the local files of a part stand again."""
+        with self._file.transaction():
+            self._file.write("UPDATE parts SET evicted_us = NULL WHERE id = ? AND state = 'sealed'", part.id)
+
     # --- what retention does to parts ---
 
     def counted(self, part: Part, sip_octets: int, rtp_octets: int) -> None:
@@ -176,7 +256,11 @@ class Catalog:
 
         Its calls are then known by longer fingerprints, made of `call_ids`; None keeps those it has.
         """
-        rows = None if call_ids is None else expired_rows(part.id, call_ids)
+        self.expiring(part, when_us, None if call_ids is None else b"".join(map(call_hash, call_ids)))
+
+    def expiring(self, part: Part, when_us: int, hashes: bytes | None) -> None:
+        """Do what `deleting` does, given the hash of each call (`call_hash`), one behind the other."""
+        rows = None if hashes is None else expired_rows(part.id, hashes)
         with self._file.transaction():
             self._prints.expire(part.id, rows)
             self._file.write(
@@ -325,7 +409,7 @@ class Catalog:
     def _parts(self, where: str, *values: object) -> list[Part]:
         rows = self._file.read(f"SELECT {self._file.columns}, {self._file.crc} FROM parts WHERE {where}", *values)
         try:
-            return msgspec.convert([self._file.sound(row) for row in rows], list[Part])
+            return msgspec.convert([self._file.sound(row, part_crc) for row in rows], list[Part])
         except msgspec.ValidationError as error:
             raise StorageError("read", self.root / CATALOG, f"a row of it makes no sense: {error}") from None
 

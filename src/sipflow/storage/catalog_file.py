@@ -3,13 +3,13 @@
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from sipflow.errors import NewerFormat, StorageError
-from sipflow.storage.catalog_schema import COLUMNS, COLUMNS_1, COMPUTE_CRC, FORMER, FROM_VERSION_1, SCHEMA, VERSION
+from sipflow.storage.catalog_schema import COLUMNS_OF, COMPUTE_CRC, FORMER, SCHEMA, UPGRADES, VERSION, part_crc
 from sipflow.storage.contents import UNREADABLE
 from sipflow.storage.layout import CATALOG
 from sipflow.storage.row_crc import row_crc
@@ -59,18 +59,18 @@ class CatalogFile:
             return
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.create_function("row_crc", -1, row_crc, deterministic=True)
-        if version == 1:
+        self._db.create_function("part_crc", -1, part_crc, deterministic=True)
+        if version in UPGRADES:
             with self.transaction():
                 # Another process may have done it meanwhile.
-                if self._db.execute("PRAGMA user_version").fetchone()[0] == 1:
-                    for statement in FROM_VERSION_1:
-                        self._db.execute(statement)
+                for statement in UPGRADES.get(self._db.execute("PRAGMA user_version").fetchone()[0], ()):
+                    self._db.execute(statement)
         self._db.executescript(SCHEMA)
 
     def _read_as(self, version: int) -> None:
-        # A reader takes version 1 as it stands, which had no checksums; a writer may bring it up meanwhile.
+        # A reader takes what it meets as it stands; version 1 had no checksums. A writer may bring it up meanwhile.
         self.old = version == 1
-        self.columns, self.crc = (COLUMNS_1, "NULL") if self.old else (COLUMNS, "crc")
+        self.columns, self.crc = COLUMNS_OF[version or VERSION], "NULL" if self.old else "crc"
 
     def look_again(self) -> None:
         """Find out whether a writer brought the catalog up to date meanwhile. Raises StorageError."""
@@ -143,10 +143,10 @@ class CatalogFile:
         """Tell whether version 1 left its filter here. Raises StorageError."""
         return bool(self.read("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?", FORMER))
 
-    def sound(self, row: Any) -> Any:
+    def sound(self, row: Any, crc_of: Callable[..., int] = row_crc) -> Any:
         """Give the columns of a row without its checksum, which must hold where there is one. Raises StorageError."""
         *columns, crc = row
-        if crc is not None and row_crc(*columns) != crc:
+        if crc is not None and crc_of(*columns) != crc:
             raise self.unsound()
         return columns
 

@@ -11,6 +11,7 @@ import msgspec
 from sipflow.errors import NewerFormat, StorageError
 from sipflow.storage.index import Totals
 from sipflow.storage.layout import DATA, DATABASE
+from sipflow.storage.swap import pair_of
 
 # What sqlite3 raises over a damaged file; text that is no UTF-8 comes as the last.
 UNREADABLE = (sqlite3.Error, sqlite3.Warning, UnicodeDecodeError)
@@ -134,7 +135,7 @@ class Contents:
     def __init__(self, directory: Path, *, sealed: bool) -> None:
         """Look at the index in `directory`. Raises NewerFormat, StorageError."""
         self.directory = directory
-        self.database = directory / DATABASE
+        self.database = pair_of(directory).database
         self._sealed = sealed
         version = self._ask("PRAGMA user_version")[0][0]
         if version not in _SCHEMAS:

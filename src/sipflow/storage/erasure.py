@@ -45,6 +45,12 @@ INSERT INTO call_meta (call_id, first_us, last_us, rtp_packets, rtp_streams)
 SELECT call_id, first_us, last_us, coalesce(rtp_packets, 0), coalesce(rtp_streams, 0) FROM old.call_meta o
 WHERE sip_messages = 0 AND call_id NOT IN (SELECT call_id FROM call_meta)
 """
+# How bad their media was; version 1 did not say.
+_CARRY_WORST = """
+UPDATE call_meta SET loss_percent = o.loss_percent, jitter_us = o.jitter_us, mos = o.mos, mos_scale = o.mos_scale,
+    one_way = o.one_way
+FROM old.call_meta o WHERE o.call_id = call_meta.call_id
+"""
 # Version 2 names streams apart from their chunks.
 _CARRY_STREAMS = """
 INSERT INTO streams (call, leg, src, dst, ssrc)
@@ -239,6 +245,7 @@ def carry_over(directory: Path, fresh: Path) -> None:
                 index.execute(_CARRY_SILENT)
                 if all(has_table(index, "streams", of) for of in ("main", "old")):
                     index.execute(_CARRY_STREAMS)
+                    index.execute(_CARRY_WORST)
             index.execute(_ERASED_TABLE)
             index.execute("INSERT OR IGNORE INTO erased VALUES (?, ?)", [ERASED_KIND, since])
         finally:

@@ -113,6 +113,11 @@ class Index:
         with _failing("append", self._database):
             self._writer.append(list(portions), replay_from)
 
+    def judge(self) -> None:
+        """Write how bad the media of each call was into call_meta; once nothing is appended any more."""
+        with _failing("judge", self._database):
+            self._writer.judge()
+
     def seal(self) -> Totals:
         """Fold the write-ahead log in, so that one file remains, and close; gives what the bucket holds."""
         with _failing("seal", self._database):
@@ -130,6 +135,12 @@ class Index:
     def close(self) -> None:
         """Close the file."""
         self._writer.close()
+
+
+def tell_state(database: Path, name: str, value: int) -> None:
+    """Write a row of `state` into a closed index that nobody uses yet. Raises StorageError."""
+    with _failing("write", database), closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        connection.execute("INSERT OR REPLACE INTO state (name, value) VALUES (?, ?)", [name, value])
 
 
 def call_ids(database: Path) -> Iterable[str]:

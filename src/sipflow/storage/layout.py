@@ -17,7 +17,12 @@ LOCK = ".lock"
 SWEEP_LOCK = ".retention.lock"
 DELETED = ".deleted-"
 HOLD = "hold"
+# Inside a bucket: a new pair of its files in the making, and one that counts (storage/swap.py).
+PACKING = ".packing"
+PACKED = ".packed"
 POOL_DIRECTORY = ".pool"
+# What was fetched from an archive; can be removed at any time.
+CACHE = ".archive/cache"
 PART = "part-"
 
 HOUR_US = 3600 * SECOND_US

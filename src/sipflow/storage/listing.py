@@ -9,7 +9,7 @@ from sipflow.storage.aside import move_aside
 from sipflow.storage.catalog import Catalog, Part
 from sipflow.storage.contents import Contents
 from sipflow.storage.layout import CATALOG, DATA, DATABASE, find_buckets
-from sipflow.storage.sealed import is_sealed, octets_listed, octets_of
+from sipflow.storage.sealed import is_sealed, octets_listed, octets_of, packed_us
 
 Progress = Callable[[Path, int, int], None]
 
@@ -99,6 +99,8 @@ def list_calls(
             )
             if contents.erased_us is not None:
                 catalog.erasing(part, contents.erased_us)
+            elif octets is not None and (when_us := packed_us(directory)) is not None:
+                catalog.packed(part, totals, octets.rtp, when_us)
         except StorageError as error:
             catalog.unlisted(part)
             failed.append((part, error.hint))

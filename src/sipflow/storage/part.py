@@ -5,10 +5,10 @@ from typing import NamedTuple, TypeAlias
 
 from sipflow.errors import StorageError
 from sipflow.storage.layout import period_at
-from sipflow.storage.sealed import erased_us, is_sealed
+from sipflow.storage.sealed import erased_us, is_sealed, packed_us
 
 # What changes whenever an opened part must be opened anew.
-Revision: TypeAlias = tuple[bool, int | None, int | None]
+Revision: TypeAlias = tuple[bool, int | None, int | None, int | None, str | None, int | None, int | None]
 
 
 class Part(NamedTuple):
@@ -17,6 +17,10 @@ class Part(NamedTuple):
     A part is `unlisted` when nobody writes it and the filter does not know its calls: it is asked for every call.
     `octets` are those of data.raw and the index; `rtp_octets` those of its stream blocks, `sip_octets` the rest, None
     until somebody counted. `erased_us` is when its media was given up: with octets of RTP left, that is not done yet.
+
+    `archived_us` is when its objects were all verified, `archive_key` what their names begin with. `evicted_us` is when
+    its local files were given up after that: it stays sealed, and the archive has what it holds. `packed_us` is when it
+    was packed.
     """
 
     id: int
@@ -36,6 +40,10 @@ class Part(NamedTuple):
     imported_us: int | None = None
     erased_us: int | None = None
     deleted_us: int | None = None
+    archived_us: int | None = None
+    archive_key: str | None = None
+    evicted_us: int | None = None
+    packed_us: int | None = None
 
     @property
     def sealed(self) -> bool:
@@ -45,7 +53,8 @@ class Part(NamedTuple):
     @property
     def revision(self) -> Revision:
         """Give what tells this state of the part's files from another."""
-        return self.sealed, self.erased_us, None if self.erased_us is None else self.rtp_octets
+        erased = None if self.erased_us is None else self.rtp_octets
+        return self.sealed, self.erased_us, erased, self.archived_us, self.archive_key, self.evicted_us, self.packed_us
 
 
 def found_part(root: Path, path: Path, number: int = 0) -> Part:
@@ -53,9 +62,10 @@ def found_part(root: Path, path: Path, number: int = 0) -> Part:
     sealed = is_sealed(root / path)
     state, (start_us, end_us) = "sealed" if sealed else "open", period_at(path)
     try:
-        when_us = erased_us(root / path) if sealed else None
+        erased, packed = (erased_us(root / path), packed_us(root / path)) if sealed else (None, None)
     except StorageError:
-        when_us = None  # opening it says what is wrong
+        erased = packed = None  # opening it says what is wrong
     return Part(
-        number, path.as_posix(), start_us, end_us, state, 0, None, None, None, None, None, None, erased_us=when_us
+        number, path.as_posix(), start_us, end_us, state, 0, None, None, None, None, None, None,
+        erased_us=erased, packed_us=packed,
     )  # fmt: skip

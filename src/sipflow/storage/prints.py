@@ -163,8 +163,7 @@ def print_rows(part: int, hashes: bytes) -> list[PrintRow]:
     return [(shard, part, prints, prints_crc(shard, part, prints)) for shard, prints in by_shard(hashes)]
 
 
-def expired_rows(part: int, call_ids: Iterable[str]) -> list[ExpiredRow]:
-    """Make the rows of a part whose calls have expired, with fingerprints that are longer."""
-    hashes = b"".join(map(call_hash, call_ids))
+def expired_rows(part: int, hashes: bytes) -> list[ExpiredRow]:
+    """Make the rows of a part whose calls have expired, given as to `print_rows`, with fingerprints that are longer."""
     rows = [(shard, part, _EXPIRED_OCTETS, prints) for shard, prints in by_shard(hashes, _EXPIRED_OCTETS)]
     return [(*row, row_crc(*row)) for row in rows]

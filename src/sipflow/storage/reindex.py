@@ -11,11 +11,12 @@ from sipflow.storage.block import Block, Damage, iter_blocks
 from sipflow.storage.catalog import Catalog
 from sipflow.storage.contents import UNREADABLE
 from sipflow.storage.erasure import carry_over
-from sipflow.storage.index import Index
+from sipflow.storage.index import Index, tell_state
 from sipflow.storage.layout import DATA, DATABASE, find_buckets
 from sipflow.storage.listing import list_calls, renew_catalog
 from sipflow.storage.seal import SEAL_LENGTH, read_seal, write_seal
-from sipflow.storage.sealed import is_sealed
+from sipflow.storage.sealed import is_sealed, packed_us
+from sipflow.storage.swap import settle
 
 _BLOCKS_A_COMMIT = 256
 
@@ -60,6 +61,8 @@ def reindex(root: Path, progress: Progress | None = None) -> Reindexed:
         catalog.reconcile()
         parts = catalog.parts()
         for part in parts:
+            if part.evicted_us is not None:
+                continue  # its files are in the archive
             if not (root / part.path).is_dir():
                 catalog.forget(part)
             # All anew: an index that was rebuilt may know more calls, or fewer, than its filter.
@@ -77,19 +80,23 @@ def reindex_bucket(directory: Path, progress: Progress | None = None) -> Rebuilt
 
     Raises StorageError, NewerFormat when a later version wrote some of the data: an index without it would hide it.
     """
+    settle(directory)
     data, database = directory / DATA, directory / DATABASE
     fresh = directory / (DATABASE + ".new")
     sealed = data.stat().st_mode & 0o200 == 0
     _remove(fresh)
     index = Index(fresh)
     try:
-        rebuilt = _fill(index, directory, progress)
+        rebuilt = fill(index, directory, progress)
         newer = next((damage for damage in rebuilt.damage if damage.newer), None)
         if newer is not None:
             raise NewerFormat("reindex", data, newer.what)
+        if sealed:
+            index.judge()
         index.seal()
         if sealed:
             carry_over(directory, fresh)
+            _carry_packed(directory, fresh)
     except BaseException:
         index.close()
         _remove(fresh)
@@ -103,6 +110,16 @@ def reindex_bucket(directory: Path, progress: Progress | None = None) -> Rebuilt
     except OSError as error:
         raise StorageError("replace", database, error.strerror or str(error)) from None
     return _sealed_again(directory, rebuilt) if sealed else rebuilt
+
+
+def _carry_packed(directory: Path, fresh: Path) -> None:
+    """Let the new index say since when the bucket is packed, if the old one can be asked."""
+    try:
+        when_us = packed_us(directory)
+    except StorageError:
+        return  # it is packed again, which changes nothing
+    if when_us is not None:
+        tell_state(fresh, "packed", when_us)
 
 
 def _sealed_again(directory: Path, rebuilt: Rebuilt) -> Rebuilt:
@@ -127,7 +144,8 @@ def _sealed_again(directory: Path, rebuilt: Rebuilt) -> Rebuilt:
     return rebuilt._replace(damage=damage)
 
 
-def _fill(index: Index, directory: Path, progress: Progress | None) -> Rebuilt:
+def fill(index: Index, directory: Path, progress: Progress | None) -> Rebuilt:
+    """Add everything that data.raw in a directory holds to an empty index. Raises StorageError, OSError."""
     data = directory / DATA
     size = data.stat().st_size
     damage: list[Damage] = []

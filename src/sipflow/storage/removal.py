@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from sipflow.errors import StorageError
-from sipflow.storage.layout import DATA, DATABASE, DELETED, HOLD
+from sipflow.storage.layout import DATA, DATABASE, DELETED, HOLD, PACKED, PACKING
 
 # The index goes out of sight first: without it a directory is no bucket to any reader.
 _FILES = (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", f"{DATABASE}.erasing", f"{DATABASE}.new", DATA, HOLD)
@@ -23,6 +23,8 @@ def remove_bucket(root: Path, path: str, number: int) -> None:
     directory, hidden = root / path, root / f"{DELETED}{number}"
     try:
         hidden.mkdir(mode=0o700, exist_ok=True)
+        for name in (PACKING, PACKED):
+            shutil.rmtree(directory / name, ignore_errors=True)
         for name in _FILES:
             with contextlib.suppress(FileNotFoundError):
                 (directory / name).rename(hidden / name)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from sipflow.amount import age_text, size_text
 from sipflow.config import Retention
+from sipflow.destination import Upload
 from sipflow.storage.catalog import Part
 from sipflow.storage.disk import Disk
 
@@ -17,6 +18,10 @@ class Action(enum.StrEnum):
 
     ERASE_RTP = "erase RTP"
     DELETE = "delete"
+    # The local files of what an archive has, verified.
+    EVICT = "evict"
+    # The objects in the archive, and whatever is left here.
+    EXPIRE = "expire"
 
 
 class Holding(NamedTuple):
@@ -62,17 +67,28 @@ class Plan(NamedTuple):
         return sum(step.octets for step in self.steps)
 
 
-def plan(holdings: Sequence[Holding], limits: Retention, disk: Disk, now_us: int, held_by_age: str = "") -> Plan:
+def plan(
+    holdings: Sequence[Holding],
+    limits: Retention,
+    disk: Disk,
+    now_us: int,
+    held_by_age: str = "",
+    upload: Upload | None = None,
+) -> Plan:
     """Decide what to erase and delete, oldest first: what was begun, then by age, by size, and by room on the disk.
 
     `disk` is its room now. `held_by_age` says why nothing may be deleted for its age, as when the clock cannot be
-    trusted; empty when it may.
+    trusted; empty when it may. Where there is an `upload`, nothing goes before it is archived. What is archived loses
+    its local files where it would lose its media or all: the archive goes on answering for it, until it expires there.
     """
-    planner = _Planner(holdings)
+    planner = _Planner(holdings if upload is None else [_kept_for_archive(one) for one in holdings])
     planner.finish()
+    ages = (limits.sip_age, limits.rtp_age, *(() if upload is None else (upload.keep_local, upload.keep_archive)))
     if held_by_age:
-        planner.shortfalls += [held_by_age] if (limits.sip_age, limits.rtp_age) != (None, None) else []
+        planner.shortfalls += [held_by_age] if any(age is not None for age in ages) else []
     else:
+        if upload is not None:
+            planner.by_archive(upload, now_us)
         planner.by_age(limits, now_us)
     planner.by_size(limits)
     planner.by_room(limits.min_free.on(disk.total), disk.free)
@@ -98,9 +114,22 @@ class _Planner:
         """Go on with what was begun, whatever the limits are now: what is half gone cannot stay."""
         for one in list(self._left.values()):
             if one.part.state == "deleting":
-                self._do(one, Action.DELETE, "was begun and not finished")
+                self._do(one, _last(one), "was begun and not finished")
+            elif one.part.evicted_us is not None and one.octets:
+                self._do(one, Action.EVICT, "was begun and not finished")
             elif one.part.erased_us is not None and one.rtp_octets and one.part.sealed:
                 self._do(one, Action.ERASE_RTP, "was begun and not finished")
+
+    def by_archive(self, upload: Upload, now_us: int) -> None:
+        """Let go of what was archived long enough ago: of its objects, else of its local files."""
+        for action, age, why in (
+            (Action.EXPIRE, upload.keep_archive, "archives are kept for"),
+            (Action.EVICT, upload.keep_local, "archived: local files are kept for"),
+        ):
+            for one in self._standing(Action.DELETE):
+                archived = one.part.archived_us is not None and (action is Action.EXPIRE or one.octets)
+                if archived and age is not None and now_us - one.since_us > age:
+                    self._do(one, action, f"{why} {age_text(age)}")
 
     def by_age(self, limits: Retention, now_us: int) -> None:
         """Let go of what is older than it may be; a part is as old as its last packet."""
@@ -109,8 +138,9 @@ class _Planner:
             (Action.ERASE_RTP, "RTP", limits.rtp_age),
         ):
             for one in self._standing(action):
-                if age is not None and now_us - one.since_us > age:
-                    self._do(one, action, f"{kind} is kept for {age_text(age)}")
+                gone = one.part.archived_us is not None and not one.octets
+                if age is not None and now_us - one.since_us > age and not gone:
+                    self._do(one, _instead(one, action), f"{kind} is kept for {age_text(age)}")
 
     def by_size(self, limits: Retention) -> None:
         """Let go of the oldest of a kind until no more of it is left than may be."""
@@ -142,7 +172,7 @@ class _Planner:
                 break
             if octets(one):
                 gone += octets(one)
-                self._do(one, action, why)
+                self._do(one, _instead(one, action), why)
         return gone
 
     def _standing(self, action: Action) -> list[Holding]:
@@ -153,7 +183,7 @@ class _Planner:
         before = self._done.pop(one.part.id, None)
         freed = _freed(one, action) + (before.octets if before is not None else 0)
         self._done[one.part.id] = Step(one.part, action, freed, why)
-        if action is Action.DELETE:
+        if action is not Action.ERASE_RTP:
             del self._left[one.part.id]
         else:
             self._left[one.part.id] = one._replace(rtp_octets=0)
@@ -164,4 +194,19 @@ class _Planner:
 
 
 def _freed(one: Holding, action: Action) -> int:
-    return one.octets if action is Action.DELETE else one.rtp_octets
+    return one.rtp_octets if _instead(one, action) is Action.ERASE_RTP else one.octets
+
+
+def _instead(one: Holding, action: Action) -> Action:
+    """Give what is done in place of an erasure or deletion to a part that an archive has."""
+    return action if one.part.archived_us is None or action is Action.EXPIRE else Action.EVICT
+
+
+def _last(one: Holding) -> Action:
+    """Give how a part goes for good."""
+    return Action.DELETE if one.part.archive_key is None else Action.EXPIRE
+
+
+def _kept_for_archive(one: Holding) -> Holding:
+    waits = one.part.sealed and one.part.archived_us is None and one.octets
+    return one._replace(held=one.held or "buckets that are not archived yet") if waits else one

@@ -6,6 +6,9 @@ CREATE TABLE state (
     value INTEGER NOT NULL
 ) WITHOUT ROWID;
 
+-- `spare` is room for what a call adds: its row is then written where it stands. The columns behind it are the worst of
+-- its streams, written once the bucket is complete: estimates, NULL where nothing is known; `mos` is MOS-LQ on the scale
+-- `mos_scale`, NB or WB. (SQLite keeps what is written inside of the parentheses in every bucket.)
 CREATE TABLE call_meta (
     id           INTEGER PRIMARY KEY,
     call_id      TEXT NOT NULL, -- each once
@@ -30,7 +33,13 @@ CREATE TABLE call_meta (
     reason       TEXT NOT NULL DEFAULT '',
     sip_messages INTEGER NOT NULL DEFAULT 0,
     rtp_packets  INTEGER NOT NULL DEFAULT 0,
-    rtp_streams  INTEGER NOT NULL DEFAULT 0
+    rtp_streams  INTEGER NOT NULL DEFAULT 0,
+    spare        BLOB NOT NULL DEFAULT x'',
+    loss_percent REAL,
+    jitter_us    INTEGER,
+    mos          REAL,
+    mos_scale    TEXT,
+    one_way      INTEGER
 );
 -- By 65,536 calls at a time: a new one is entered beside those of its time, and not anywhere in a large index, which
 -- would write a page for each. Whoever looks for a Call-ID looks into each era.

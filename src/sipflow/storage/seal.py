@@ -10,6 +10,7 @@ import msgspec
 from sipflow._fast import crc32c
 from sipflow.errors import DamagedSeal, NewerFormat, StorageError
 from sipflow.storage.layout import DATA, DATABASE
+from sipflow.storage.swap import pair_of
 
 SKIPPABLE: Final = 0x184D2A52  # RFC 8878, section 3.1.2: zstd steps over it
 MAGIC: Final = b"SFSE"
@@ -131,15 +132,16 @@ def broken_seal(directory: Path) -> str:
 
     A bucket without a readable seal says nothing of its index: that is for `sipflow verify` to report.
     """
+    pair = pair_of(directory)
     try:
-        seal = read_seal(directory / DATA)
-        found = checksum(directory / DATABASE)
+        seal = read_seal(pair.data)
+        found = checksum(pair.database)
     except DamagedSeal:
         return ""
     except StorageError as error:
         return str(error)
     except OSError as error:
-        return f"read {directory / DATABASE}: {error.strerror or error}"
+        return f"read {pair.database}: {error.strerror or error}"
     return index_against(seal, *found)
 
 

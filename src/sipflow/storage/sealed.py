@@ -10,6 +10,7 @@ from sipflow.errors import StorageError
 from sipflow.storage.index import connect
 from sipflow.storage.layout import DATA, DATABASE
 from sipflow.storage.span import Stretch, spans
+from sipflow.storage.swap import pair_of
 
 # The one kind that can be erased: that of stream blocks.
 ERASED_KIND = 2
@@ -33,6 +34,12 @@ def is_sealed(directory: Path) -> bool:
 def erased_us(directory: Path) -> int | None:
     """Tell when the media of a sealed bucket was erased, None when it was not. Raises StorageError."""
     when: int | None = _ask(directory, _erased_us)
+    return when
+
+
+def packed_us(directory: Path) -> int | None:
+    """Tell when a sealed bucket was packed, None when it was not. Raises StorageError."""
+    when: int | None = _ask(directory, _packed_us)
     return when
 
 
@@ -88,13 +95,20 @@ def _erased_us(index: sqlite3.Connection) -> int | None:
     return None if row is None else int(row[0])
 
 
+def _packed_us(index: sqlite3.Connection) -> int | None:
+    if not has_table(index, "state"):
+        return None
+    row = index.execute("SELECT value FROM state WHERE name = 'packed'").fetchone()
+    return None if row is None else int(row[0])
+
+
 def has_table(index: sqlite3.Connection, name: str, of: str = "main") -> bool:
     """Tell whether an open index, or one attached to it as `of`, has a table."""
     return bool(index.execute("SELECT 1 FROM pragma_table_info(?, ?)", [name, of]).fetchone())
 
 
 def _ask(directory: Path, question: Callable[[sqlite3.Connection], Any]) -> Any:
-    database = directory / DATABASE
+    database = pair_of(directory).database
     index = connect(database, readonly=True, immutable=True)
     try:
         return question(index)

@@ -22,7 +22,7 @@ LOG = logging.getLogger("sipflow.storage")
 MIB = 1 << 20
 POOL_MIN_MB = 16
 # Ten thousand calls keep 410 MB of chunks open, and as much again may wait for the encoders.
-POOL_MAX_AUTO_MB = 1024
+POOL_MAX_AUTO_MB = 2048
 _SHM = Path("/dev/shm")  # noqa: S108 - the pool is shared memory by design, 0600 and named at random
 # A pool in shared memory is a directory: the pool, and a note of the root it belongs to.
 _POOL_PREFIX = "sipflow-"

@@ -1,21 +1,23 @@
 """Retention applied: what stands in a root is counted, planned for and dealt with, by one process at a time."""
 
-import fcntl
 import logging
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 
 from sipflow.clock import now_us
 from sipflow.config import Retention
-from sipflow.errors import RootBusy, StorageError
+from sipflow.destination import Upload
+from sipflow.errors import StorageError
 from sipflow.storage.catalog import Catalog, Part
 from sipflow.storage.contents import Contents
 from sipflow.storage.disk import disk_of
 from sipflow.storage.erasure import erase_media
-from sipflow.storage.layout import DATA, DATABASE, HOLD, SWEEP_LOCK
+from sipflow.storage.hold import held_parts, holds
+from sipflow.storage.layout import DATA, DATABASE, DELETED, HOLD, SWEEP_LOCK
+from sipflow.storage.lock import exclusive
+from sipflow.storage.packed_part import settle_part
 from sipflow.storage.removal import remove_bucket
 from sipflow.storage.retention import Action, Holding, Plan, Step, plan
 from sipflow.storage.sealed import Octets, is_sealed, octets_listed, octets_of
@@ -25,30 +27,29 @@ LOG = logging.getLogger("sipflow.retention")
 Pace = Callable[[], None]
 
 
-@contextmanager
-def sweep_lock(root: Path) -> Iterator[None]:
+def sweep_lock(root: Path) -> AbstractContextManager[None]:
     """Hold the right to erase and delete under a root. Raises RootBusy when another process has it, StorageError."""
-    try:
-        file = os.open(root / SWEEP_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise StorageError("open", root / SWEEP_LOCK, error.strerror or str(error)) from None
-    try:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise RootBusy("lock", root, "another process erases, deletes or reindexes here; try again later") from None
-        yield
-    finally:
-        os.close(file)
+    busy = "another process erases, deletes or reindexes here; try again later"
+    return exclusive(root / SWEEP_LOCK, root, busy)
 
 
 class Sweep:
     """Makes plans for one root and carries them out. One thread at a time."""
 
     def __init__(
-        self, root: Path, limits: Retention, clock: Callable[[], int] = now_us, pace: Pace = lambda: None
+        self,
+        root: Path,
+        limits: Retention,
+        clock: Callable[[], int] = now_us,
+        pace: Pace = lambda: None,
+        upload: Upload | None = None,
     ) -> None:
-        """Prepare; opens nothing yet. `pace` is called between pieces of work of about a millisecond."""
+        """Prepare; opens nothing yet. `pace` is called between pieces of work of about a millisecond.
+
+        Where there is an `upload`, nothing goes before it is archived; what expires in the archive is planned here and
+        done by the archiver.
+        """
+        self._upload = upload
         self._root = root
         self._limits = limits
         self._clock = clock
@@ -62,11 +63,12 @@ class Sweep:
         """
         catalog = Catalog(self._root, readonly=True)
         try:
-            holdings = [self._holding(part) for part in catalog.standing()]
+            kept = held_parts(catalog, holds(self._root))
+            holdings = [self._holding(part, kept.get(part.id, "")) for part in catalog.standing()]
         finally:
             catalog.close()
         now = self._clock()
-        return plan(holdings, self._limits, disk_of(self._root), now, held_by_age())
+        return plan(holdings, self._limits, disk_of(self._root), now, held_by_age(), self._upload)
 
     def run(
         self, held_by_age: Callable[[], str] = lambda: "", stopped: Callable[[], bool] = lambda: False
@@ -79,11 +81,15 @@ class Sweep:
         with sweep_lock(self._root):
             catalog = Catalog(self._root)
             try:
+                for part in catalog.standing():
+                    settle_part(catalog, part)
                 self._count(catalog)
                 decided = self.plan(held_by_age)
                 for step in decided.steps:
                     if stopped():
                         break
+                    if step.action is Action.EXPIRE:
+                        continue
                     try:
                         self._do(catalog, step)
                     except StorageError as error:
@@ -107,7 +113,12 @@ class Sweep:
     def _count(self, catalog: Catalog) -> None:
         """Fill in the octets by kind of parts where nobody has counted them."""
         for part in catalog.standing():
-            if part.sealed and part.rtp_octets is None and (octets := self._octets(part)) is not None:
+            if (
+                part.sealed
+                and part.evicted_us is None
+                and part.rtp_octets is None
+                and (octets := self._octets(part)) is not None
+            ):
                 catalog.counted(part, *octets)
 
     def _octets(self, part: Part) -> Octets | None:
@@ -125,20 +136,21 @@ class Sweep:
                 LOG.warning("%s", error)
         return None
 
-    def _holding(self, part: Part) -> Holding:
-        if part.state == "deleting":
-            return Holding(part, part.sip_octets or 0, part.rtp_octets or 0)
+    def _holding(self, part: Part, held: str) -> Holding:
+        half_evicted = part.evicted_us is not None and (self._root / f"{DELETED}{part.id}").exists()
+        if part.state == "deleting" or half_evicted:
+            return Holding(part, part.sip_octets or 1, part.rtp_octets or 0)
         directory = self._root / part.path
+        held = held or _held(directory)
         if part.state == "unlisted":
             # Its index cannot be read, or has not been yet: it can only be deleted whole.
-            return Holding(part, _size(directory / DATA) + _size(directory / DATABASE), 0, _held(directory))
+            return Holding(part, _size(directory / DATA) + _size(directory / DATABASE), 0, held)
         if not part.sealed:
             # How much of it is media nobody has counted yet; all of data.raw is nearly right.
             return Holding(part, _size(directory / DATABASE), _size(directory / DATA), "open buckets")
         if not (directory / DATA).exists():
             # Somebody removed it: it takes no room, and its row goes when its time is over.
-            return Holding(part, 0, 0)
-        held = _held(directory)
+            return Holding(part, 0, 0, held)
         if part.sip_octets is None or part.rtp_octets is None:
             # What cannot be read is planned by its size: it can still be deleted.
             octets = self._octets(part) or Octets(_size(directory / DATA) + _size(directory / DATABASE), 0)
@@ -147,7 +159,12 @@ class Sweep:
 
     def _do(self, catalog: Catalog, step: Step) -> None:
         part, directory = step.part, self._root / step.part.path
-        if step.action is Action.ERASE_RTP:
+        if step.action is Action.EVICT:
+            # What is not archived any more, as another process may have found out meanwhile, stays.
+            if not catalog.evicting(part, part.evicted_us or self._clock()):
+                return
+            remove_bucket(self._root, part.path, part.id)
+        elif step.action is Action.ERASE_RTP:
             when_us = part.erased_us or self._clock()
             catalog.erasing(part, when_us)
             catalog.counted(part, *erase_media(directory, when_us, self._pace))
@@ -159,7 +176,7 @@ class Sweep:
         LOG.info("%s %s: %d octets, %s", _DONE[step.action], part.path, step.octets, step.why)
 
 
-_DONE = {Action.ERASE_RTP: "erased RTP of", Action.DELETE: "deleted"}
+_DONE = {Action.ERASE_RTP: "erased RTP of", Action.DELETE: "deleted", Action.EVICT: "evicted"}
 
 
 def _readable_calls(directory: Path) -> list[str] | None:

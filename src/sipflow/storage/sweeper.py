@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from sipflow.config import Retention
+from sipflow.destination import Upload
 from sipflow.errors import RootBusy, StorageError
 from sipflow.leap import ClockWatch
 from sipflow.storage.layout import CATALOG
@@ -27,12 +28,14 @@ _REST_SECONDS = 0.002
 class Sweeper:
     """Applies retention to a root every minute until it is stopped."""
 
-    def __init__(self, root: Path, limits: Retention, watch: ClockWatch | None = None) -> None:
+    def __init__(
+        self, root: Path, limits: Retention, watch: ClockWatch | None = None, upload: Upload | None = None
+    ) -> None:
         """Prepare; `watch` tells when the clock cannot be trusted."""
         self._root = root
         self._watch = watch or ClockWatch()
         self._stop = threading.Event()
-        self._sweep = Sweep(root, limits, pace=self._rest)
+        self._sweep = Sweep(root, limits, pace=self._rest, upload=upload)
         self._faults: list[str] = []
         self._failing = ""
         self._notes: list[str] = []

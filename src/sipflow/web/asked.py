@@ -8,7 +8,9 @@ from urllib.parse import unquote, unquote_plus
 from starlette.requests import Request
 
 from sipflow.errors import BadQuery
-from sipflow.query.question import parse_window
+from sipflow.query.answer import Criteria
+from sipflow.query.question import FILTERS, parse_criteria, parse_window
+from sipflow.query.search import parse_search
 from sipflow.query.window import Window
 
 
@@ -44,6 +46,21 @@ def diagnosed_window(request: Request) -> Window:
     """Read the window of /diag, which also takes RustPBX's @SECONDS, YYYYMMDD and YYYYMMDDHHMMSS, here in UTC."""
     bounds = [_spelt_out(_moment(request, name)) for name in ("start", "end")]
     return parse_window(bounds[0], bounds[1])
+
+
+ASKED = ("q", "since", "until", "call_id", "user", "status", *FILTERS, "mos_below", "loss_above", "limit", "after")
+
+
+def searched(request: Request, *more: str) -> Criteria:
+    """Read a search for calls: `q` in the language of search.py, and parameters beside it; `more` are let pass.
+
+    Raises BadQuery.
+    """
+    only(request, (*ASKED, *more))
+    asked = request.query_params
+    plain = {name: asked.get(name) for name in ASKED if name not in ("q", "since", "until")}
+    criteria = parse_criteria(window=window(request, "since", "until"), **plain)
+    return parse_search(asked.get("q", ""), criteria)
 
 
 def only(request: Request, known: Iterable[str]) -> None:

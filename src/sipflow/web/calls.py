@@ -1,51 +1,45 @@
 """The API of sipflow, /api/v1: calls by search, and everything about one call."""
 
-from collections.abc import Callable
-from urllib.parse import quote, unquote
+import asyncio
+import os
+from collections.abc import Mapping
 
 import msgspec
-from starlette.convertors import Convertor, register_url_convertor
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from sipflow.errors import BadQuery
+from sipflow.media.figures import StreamFigures
 from sipflow.query.answer import CallSummary, Fault, Flow
 from sipflow.query.expiry import have_expired
-from sipflow.query.question import parse_criteria, parse_leg
 from sipflow.query.source import CallSource
 from sipflow.query.transcript import Entry, transcribe
 from sipflow.query.window import Window
-from sipflow.web.asked import only, window
+from sipflow.web.asked import only, searched, window
+from sipflow.web.audio import Audio, Postponed, View
+from sipflow.web.call_path import split_path
+from sipflow.web.compared import compared
+from sipflow.web.derived import Derived
+from sipflow.web.recorded import Recordings
 from sipflow.web.reply import reply
-from sipflow.web.sound import Sound, StreamFigures
+from sipflow.web.sound import Sound
+from sipflow.web.timeline import TimelineAnswer, timeline
 
 PREFIX = "/api/v1/calls"
-VIEWS = ("flow", "media.wav")
-
-
-class _Anything(Convertor[str]):
-    """The rest of a path, line breaks included, which Starlette's own `path` leaves out."""
-
-    regex = r"[\s\S]*"
-
-    def convert(self, value: str) -> str:
-        return value
-
-    def to_string(self, value: str) -> str:
-        return quote(value, safe="")
-
-
-register_url_convertor("anything", _Anything())
+# Encoding and measuring take a processor each; the recorder on the same machine needs some as well.
+WORKERS = max(1, (os.cpu_count() or 2) // 2)
 
 
 class Page(msgspec.Struct, frozen=True):
-    """Calls, newest first; `next` goes into `after` for the following page."""
+    """Calls, newest first; `next` goes into `after` for the following page; `stopped_us` as CallPage has it."""
 
     calls: list[CallSummary]
     next: str | None
     partial: bool
     faults: list[Fault]
+    stopped_us: int | None = None
 
 
 class CallDetail(msgspec.Struct, frozen=True):
@@ -62,37 +56,41 @@ class CallDetail(msgspec.Struct, frozen=True):
 class Calls:
     """Routes of /api/v1/calls."""
 
-    def __init__(self, history: CallSource, sound: Sound) -> None:
+    def __init__(
+        self, history: CallSource, sound: Sound, recordings: Recordings, more: Mapping[str, View] | None = None
+    ) -> None:
+        """Answer from a history; `more` are further views of a call, by the last part of their paths."""
         self._history = history
         self._sound = sound
+        self._timelines: Derived[TimelineAnswer] = Derived()
+        self._workers = asyncio.Semaphore(WORKERS)
+        self._views: dict[str, View] = {
+            "": self.detail,
+            "flow": self.flow,
+            "compare": self.compare,
+            "timeline": self.timeline,
+            **Audio(history, sound, recordings).views,
+            **(more or {}),
+        }
         self.routes = [Route(PREFIX, self.search), Route(PREFIX + "/{rest:anything}", self.one)]
 
     def search(self, request: Request) -> Response:
-        """List calls by time, Call-ID, user and status."""
-        only(request, ("since", "until", "call_id", "user", "status", "limit", "after"))
-        asked = request.query_params
-        criteria = parse_criteria(
-            window=window(request, "since", "until"),
-            call_id=asked.get("call_id"),
-            user=asked.get("user"),
-            status=asked.get("status"),
-            limit=asked.get("limit"),
-            after=asked.get("after"),
-        )
+        """List calls by time, parties, status and the rest of what a search may say."""
+        criteria = searched(request)
         page = self._history.calls(criteria)
-        return reply(Page(page.calls, page.next, bool(page.faults), page.faults))
+        return reply(Page(page.calls, page.next, bool(page.faults), page.faults, page.stopped_us))
 
-    def one(self, request: Request) -> Response:
-        """Answer /{id}, /{id}/flow and /{id}/media.wav."""
-        call_id, view = _split(request)
+    async def one(self, request: Request) -> Response:
+        """Answer /{id} and its views. What takes a processor waits here, where waiting takes no thread."""
+        call_id, view = split_path(request, PREFIX, self._views)
         if not call_id:
-            raise BadQuery(f"the path names no call; allowed: {PREFIX}/ID, {PREFIX}/ID/flow, {PREFIX}/ID/media.wav")
-        views: dict[str, Callable[[Request, str], Response]] = {
-            "": self.detail,
-            "flow": self.flow,
-            "media.wav": self.recording,
-        }
-        return views[view](request, call_id)
+            allowed = ", ".join(f"{PREFIX}/ID{'/' * bool(name)}{name}" for name in self._views)
+            raise BadQuery(f"the path names no call; allowed: {allowed}")
+        answer = await run_in_threadpool(self._views[view], request, call_id)
+        if isinstance(answer, Postponed):
+            async with self._workers:
+                return await run_in_threadpool(answer.work)
+        return answer
 
     def detail(self, request: Request, call_id: str) -> Response:
         """Answer summary, messages and stream figures."""
@@ -110,11 +108,14 @@ class Calls:
         flow = self._known(call_id, window(request, "since", "until"))
         return reply(transcribe(flow))
 
-    def recording(self, request: Request, call_id: str) -> Response:
-        """Answer the audio of a call."""
-        only(request, ("since", "until", "leg"))
-        span, leg = window(request, "since", "until"), parse_leg(request.query_params.get("leg"))
-        return self._sound.play(request, self._history.media(call_id, span), leg)
+    def compare(self, request: Request, call_id: str) -> Response:
+        """Answer what two messages say differently: `a` and `b` by number, `b` of the call `with` if that is given."""
+        return reply(compared(self._history, request, call_id).difference)
+
+    def timeline(self, request: Request, call_id: str) -> Postponed:
+        """Answer everything of a call that has a time."""
+        only(request, ())
+        return Postponed(lambda: reply(timeline(self._history, self._sound, call_id, self._timelines)))
 
     def _known(self, call_id: str, span: Window) -> Flow:
         flow = self._history.flow(call_id, span)
@@ -122,14 +123,3 @@ class Calls:
             # An empty window of a known call is an answer; an unknown call is not.
             self._history.call(call_id)
         return flow
-
-
-def _split(request: Request) -> tuple[str, str]:
-    """Take Call-ID and view out of the path before it is decoded, so that an escaped slash stays part of the id."""
-    raw: bytes = request.scope.get("raw_path") or request.scope["path"].encode()
-    path = raw.decode("utf-8", "replace").partition("?")[0]
-    if PREFIX not in path:  # the prefix itself was escaped
-        path = request.scope["path"]
-    rest = path.partition(PREFIX)[2].removeprefix("/")
-    head, slash, tail = rest.rpartition("/")
-    return (unquote(head), tail) if slash and tail in VIEWS else (unquote(rest), "")

@@ -4,9 +4,15 @@ Written here rather than by a library because existing scripts match whole lines
 `name{component="sipflow"} value`, with plain integers; the client library prints every value as a float.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from typing import NamedTuple
 
+from sipflow.archive.call_upload_queue import UploadCounts
+from sipflow.archive.state import ArchiveState
 from sipflow.clock import SECOND_US
+from sipflow.cluster.exchange import SenderNote
+from sipflow.cluster.peer import PeerHealth
 from sipflow.web.account import account_of
 from sipflow.web.status import RecorderSnapshot
 
@@ -28,9 +34,44 @@ _COUNTERS = (
 )
 
 
-def exposition(snapshot: RecorderSnapshot, monotonic_us: int) -> str:
-    """Write every counter and gauge of a snapshot; `monotonic_us` dates the heartbeat's age."""
-    return "".join(f"{line}\n" for line in _lines(snapshot, monotonic_us))
+class NodesTold(NamedTuple):
+    """What is told of the cluster beside a snapshot: the name of this node, its senders, how the other nodes are."""
+
+    name: str = ""
+    senders: Sequence[SenderNote] = ()
+    others: Sequence[PeerHealth] = ()
+
+
+_ALONE = NodesTold()
+
+
+def exposition(
+    snapshot: RecorderSnapshot, monotonic_us: int, archive: ArchiveState | None = None, nodes: NodesTold = _ALONE
+) -> str:
+    """Write what a snapshot, the archiver and the cluster tell; `monotonic_us` dates the heartbeat's age."""
+    lines = chain(_lines(snapshot, monotonic_us), _archive(archive or ArchiveState("")), _of_nodes(nodes))
+    return "".join(f"{line}\n" for line in lines)
+
+
+def uploads_exposition(counts: UploadCounts, now_us: int) -> str:
+    """Write what became of uploads of single calls; `now_us` dates the age of the oldest that waits."""
+    families = (
+        _family(
+            "sipflow_call_uploads_total",
+            "counter",
+            "Files of calls, by what became of them.",
+            {(("result", name),): getattr(counts, name) for name in ("given_up", "media", "nothing", "signaling")},
+        ),
+        _family("sipflow_call_upload_failures_total", "counter", "Tries that failed.", {(): counts.failures}),
+        _family("sipflow_call_uploads_waiting", "gauge", "Files of calls that wait.", {(): counts.waiting}),
+        _family(
+            "sipflow_call_upload_oldest_seconds",
+            "gauge",
+            "How long the oldest of them waits.",
+            {(): 0 if counts.oldest_us is None else max(0, now_us - counts.oldest_us) // SECOND_US},
+        ),
+    )
+    return "".join(f"{line}\n" for lines in families for line in lines)
 
 
 def _lines(snapshot: RecorderSnapshot, monotonic_us: int) -> Iterator[str]:
@@ -65,7 +106,15 @@ def _lines(snapshot: RecorderSnapshot, monotonic_us: int) -> Iterator[str]:
         "Readers started again, by what became of the one before.",
         {(("reason", reason),): getattr(snapshot.reader, reason) for reason in ("died", "hung")},
     )
+    yield from _family(
+        "sipflow_packing_failures_total",
+        "counter",
+        "Tries to pack a sealed bucket that failed.",
+        {(): snapshot.packing.failures},
+    )
     for name, text, value in (
+        ("sipflow_parts_packed", "Sealed buckets that are packed.", snapshot.packing.packed),
+        ("sipflow_parts_waiting", "Sealed buckets that wait to be packed.", snapshot.packing.waiting),
         ("sipflow_pool_packets", "Packets in the pool, not committed yet.", counters.get("pool_packets", 0)),
         ("sipflow_unaccounted", "Packets that the account misses; 0 at rest.", account_of(snapshot).unaccounted),
         ("sipflow_pending_items", "Pool chunks waiting to be written.", pool.pending),
@@ -96,6 +145,25 @@ def _lines(snapshot: RecorderSnapshot, monotonic_us: int) -> Iterator[str]:
     yield f'sipflow_info{{version="{_escaped(snapshot.version)}"}} 1'
 
 
+def _archive(state: ArchiveState) -> Iterator[str]:
+    for name, kind, text, value in (
+        ("sipflow_archive_waiting_parts", "gauge", "Sealed parts that are not archived yet.", state.parts),
+        ("sipflow_archive_waiting_bytes", "gauge", "What these occupy here.", state.octets),
+        (
+            "sipflow_archive_oldest_seconds",
+            "gauge",
+            "When the oldest of them began; 0 when there is none.",
+            (state.oldest_us or 0) // SECOND_US,
+        ),
+        ("sipflow_archived_parts_total", "counter", "Parts archived and verified.", state.archived_parts),
+        ("sipflow_archived_bytes_total", "counter", "What these hold.", state.archived_octets),
+        ("sipflow_archive_failures_total", "counter", "Attempts to archive that failed.", state.failures),
+        ("sipflow_archive_failing", "gauge", "1 while the last attempt failed.", int(bool(state.error))),
+        ("sipflow_archive_refused_parts", "gauge", "Parts that cannot be read here.", len(state.refused)),
+    ):
+        yield from _family(name, kind, text, {(): value})
+
+
 def _senders(snapshot: RecorderSnapshot) -> Iterator[str]:
     yield from _family(
         "sipflow_client_packets_total",
@@ -124,7 +192,26 @@ def _senders(snapshot: RecorderSnapshot) -> Iterator[str]:
         yield from _family(name, "counter", text, samples)
 
 
-def _family(name: str, kind: str, text: str, samples: dict[tuple[tuple[str, str], ...], int]) -> Iterator[str]:
+def _of_nodes(nodes: NodesTold) -> Iterator[str]:
+    """Write what RustPBX exports on the sending side, under its names, and how the nodes are."""
+    for name, kind, text, value in (
+        ("sipflow_report_sent_total", "counter", "Packets that senders reported, since their first report.", "sent"),
+        ("sipflow_report_lost_total", "counter", "Of those, how many did not arrive.", "lost"),
+        ("sipflow_loss_rate", "gauge", "The share of those that did not arrive, 0 to 1.", "loss_rate"),
+    ):
+        samples: dict[tuple[tuple[str, str], ...], float] = {
+            (("node", nodes.name), ("client_id", str(one.client_id))): getattr(one, value) for one in nodes.senders
+        }
+        yield from _family(name, kind, text, samples)
+    yield from _family(
+        "sipflow_node_up",
+        "gauge",
+        "Whether another node of the cluster answers.",
+        {(("node", one.name),): int(not one.fault) for one in nodes.others},
+    )
+
+
+def _family(name: str, kind: str, text: str, samples: Mapping[tuple[tuple[str, str], ...], float]) -> Iterator[str]:
     yield f"# HELP {name} {text}"
     yield f"# TYPE {name} {kind}"
     for labels, value in samples.items():

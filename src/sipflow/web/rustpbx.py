@@ -14,11 +14,13 @@ from sipflow.query.announced import announced
 from sipflow.query.answer import Fault, Flow, MediaParts, together
 from sipflow.query.question import parse_leg
 from sipflow.query.source import CallSource
+from sipflow.query.wanted import Wanted
 from sipflow.query.window import Window
 from sipflow.web.asked import call_ids, diagnosed_window, window
 from sipflow.web.diagnosis import NotFound, diagnose, without_brackets
+from sipflow.web.recorded import unreadable
 from sipflow.web.reply import reply
-from sipflow.web.sound import Sound, unreadable
+from sipflow.web.sound import Sound
 from sipflow.wire.packet import Message
 
 T = TypeVar("T")
@@ -87,7 +89,7 @@ class RustPbx:
         call_id, flow = self._first(request, lambda spelling: self._history.flow(spelling, span), _is_empty)
         if not flow.messages and flow.faults:
             raise unreadable(flow.faults)
-        items = [_item(seq, message) for seq, message in enumerate(flow.messages)]
+        items = [flow_item(seq, message) for seq, message in enumerate(flow.messages)]
         return reply(FlowAnswer(call_id, items, span, bool(flow.faults), flow.faults))
 
     def media(self, request: Request) -> Response:
@@ -96,7 +98,7 @@ class RustPbx:
         leg = parse_leg(request.query_params.get("leg"))
         call_id, parts = self._first(request, lambda spelling: self._history.media(spelling, span), _is_silent)
         if request.query_params.get("stats", "").lower() not in ("1", "true"):
-            return self._sound.play(request, parts, leg)
+            return self._sound.play(request, parts, Wanted(leg))
         if not parts.chunks and parts.faults:
             raise unreadable(parts.faults)
         measured, faults = self._sound.measure(parts)
@@ -156,7 +158,8 @@ def _stream(each: StreamStatistics) -> StreamItem:
     )
 
 
-def _item(seq: int, message: Message) -> FlowItem:
+def flow_item(seq: int, message: Message) -> FlowItem:
+    """Write a message as RustPBX does; `seq` is its place among those of its call."""
     return FlowItem(
         message.time_us,
         seq,

@@ -4,6 +4,8 @@ from typing import Protocol
 
 import msgspec
 
+from sipflow.storage.packing_state import Packing
+
 
 class PoolState(msgspec.Struct, frozen=True):
     """How full the pool is, in chunks: all of them, those free, those waiting to be written."""
@@ -82,6 +84,7 @@ class RecorderNote(msgspec.Struct, frozen=True):
     disk_total: int
     notes: list[str] = []
     reader: ReaderRestarts = ReaderRestarts()
+    packing: Packing = Packing()
 
 
 class RecorderSnapshot(msgspec.Struct, frozen=True):
@@ -112,6 +115,7 @@ class RecorderSnapshot(msgspec.Struct, frozen=True):
     sources: list[Source] = []
     clients: list[Client] = []
     reader: ReaderRestarts = ReaderRestarts()
+    packing: Packing = Packing()
 
 
 class RecorderStatus(Protocol):

@@ -88,10 +88,46 @@ class StreamKey(msgspec.Struct, frozen=True):
     client_id: int = 0
 
 
-class Chunk(msgspec.Struct, frozen=True):
-    """Up to a few seconds of one stream, in order of arrival: `rows` (RTP_ROW) point into `data`."""
+class Chunk:
+    """Up to a few seconds of one stream, in order of arrival: `rows` (RTP_ROW) point into `data`.
 
-    key: StreamKey
-    rows: NDArray[np.void]
-    data: bytes
-    clock_skew: bool = False
+    This one is in memory; a subclass may fetch its content where it is stored, each time it is asked: take both parts
+    with content() when both are wanted.
+    """
+
+    __slots__ = ("_data", "_rows", "clock_skew", "key")
+
+    def __init__(self, key: StreamKey, rows: NDArray[np.void], data: bytes, clock_skew: bool = False) -> None:
+        """Take rows and the octets they point into; `clock_skew` tells that it was filed by arrival."""
+        self.key = key
+        self.clock_skew = clock_skew
+        self._rows = rows
+        self._data = data
+
+    def content(self) -> tuple[NDArray[np.void], bytes]:
+        """Give rows and data. Raises StorageError when they cannot be read any more."""
+        return self._rows, self._data
+
+    @property
+    def rows(self) -> NDArray[np.void]:
+        """Give the packets (RTP_ROW). Raises StorageError as content() does."""
+        return self.content()[0]
+
+    @property
+    def data(self) -> bytes:
+        """Give the octets of all packets. Raises StorageError as content() does."""
+        return self.content()[1]
+
+    @property
+    def packets(self) -> int:
+        """Tell how many packets it holds."""
+        return len(self._rows)
+
+    @property
+    def last_us(self) -> int:
+        """Tell when the last of its packets was captured."""
+        return int(self._rows["time_us"].max())
+
+    def first_us(self, *, by_arrival: bool = False) -> int:
+        """Tell when its first packet was captured, or received."""
+        return int(self._rows["arrival_us" if by_arrival else "time_us"][0])

@@ -393,7 +393,7 @@ def _attribute(section: _Section, name: str, value: str) -> None:
     name = name.lower()
     if name in DIRECTIONS:
         section.direction = name
-    elif name == "rtcp-mux":
+    elif name in ("rtcp-mux", "rtcp-mux-only"):  # RFC 5761; RFC 8858
         section.rtcp_mux = True
     elif name in _ATTRIBUTES:
         _ATTRIBUTES[name](section, value)
@@ -408,8 +408,8 @@ def _rtpmap(section: _Section, value: str) -> None:
 
 
 def _fmtp(section: _Section, value: str) -> None:
-    number, _, parameters = value.partition(" ")
-    section.fmtp[_number(number, 127)] = parameters.strip()
+    number, *parameters = value.split(None, 1)
+    section.fmtp[_number(number, 127)] = parameters[0] if parameters else ""
 
 
 def _milliseconds(value: str) -> float:

@@ -1,8 +1,14 @@
 """The head of a SIP message as Python sees it (RFC 3261)."""
 
+from functools import lru_cache
+from typing import Final
+
 import msgspec
 
 from sipflow._fast import sip_head, sip_looks_like
+
+# Each view of a call reads the heads of its messages again: those of a long call are kept.
+_HEADS_REMEMBERED: Final = 8192
 
 
 class SipHead(msgspec.Struct, frozen=True):
@@ -37,6 +43,7 @@ class SipHead(msgspec.Struct, frozen=True):
         return self.method if self.is_request else f"{self.status} {self.reason}".rstrip()
 
 
+@lru_cache(maxsize=_HEADS_REMEMBERED)
 def parse_head(message: bytes) -> SipHead:
     """Scan the head of a message; never fails, a header that is not there leaves its field empty."""
     values = [value.decode("utf-8", "replace") if isinstance(value, bytes) else value for value in sip_head(message)]

@@ -1,0 +1,1 @@
+"""Sealed buckets in an object store: put there, verified, found again, and let go."""

@@ -1,0 +1,242 @@
+"""The archiver at work: one part after the other to its place, for as long as it takes; then what expires there."""
+
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from sipflow.archive.backlog import Backlog, backlog
+from sipflow.archive.backoff import Backoff
+from sipflow.archive.manifest import part_key
+from sipflow.archive.place import Place
+from sipflow.archive.reading import Throttle
+from sipflow.archive.remote_adoption import adopt_missing, another_has
+from sipflow.archive.sending import Maker, Sender, read_prints, remove
+from sipflow.archive.state import ArchiveState, scratch_of, write_state
+from sipflow.clock import SECOND_US, now_us
+from sipflow.config import Retention
+from sipflow.destination import Upload
+from sipflow.errors import ArchiveError, ObjectDamaged, ObjectMissing, SipflowError, StorageError
+from sipflow.storage.catalog import Catalog, Part
+from sipflow.storage.layout import CATALOG, DATA
+from sipflow.storage.removal import remove_bucket
+from sipflow.storage.retention import Action, Step
+from sipflow.storage.sweep import Sweep
+
+LOG = logging.getLogger("sipflow.archive")
+
+# How often the catalog is looked at, and how often the state is told while a large file travels.
+LOOK_SECONDS = 5.0
+_TOLD_EVERY_US = SECOND_US
+_EXPIRY_EVERY_US = 60 * SECOND_US
+Wait = Callable[[float], bool]
+Progress = Callable[[str, int, int], None]
+
+
+class Archiver:
+    """Archives the parts of one root. One thread; the state it writes is for everybody.
+
+    Nothing here is remembered but in the catalog and the archive: it may be killed at any instant.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        upload: Upload,
+        node: str,
+        place: Place,
+        clock: Callable[[], int] = now_us,
+        makers: tuple[Maker, ...] = (),
+        progress: Progress | None = None,
+    ) -> None:
+        """Prepare; opens nothing yet. `progress` is told how far a part has travelled: path, octets, all of them."""
+        self._progress = progress
+        self._total = 0
+        self._root = root
+        self._upload = upload
+        self._node = node
+        self._place = place
+        self._clock = clock
+        self._throttle = Throttle(upload.bandwidth)
+        self._sender = Sender(root, place, node, upload.verify, self._pace, makers)
+        self._backoff = Backoff()
+        # Parts that cannot be read here: each waits for itself, and holds up no other.
+        self._unreadable: dict[int, tuple[Backoff, int, str]] = {}
+        self._expired_us = 0
+        self._adopted = False
+        self.state = ArchiveState(upload.where, os.getpid(), clock())
+
+    def run(self, wait: Wait, held_by_age: Callable[[], str] = lambda: "") -> None:
+        """Archive and expire until `wait`, which is told how long to wait [s], gives True."""
+        while True:
+            seconds = self.turn(held_by_age)
+            if wait(seconds):
+                return
+
+    def turn(self, held_by_age: Callable[[], str] = lambda: "") -> float:
+        """Archive what is due, and let go of what has expired; gives the seconds until the next turn."""
+        try:
+            self._archive_due()
+            self._expire(held_by_age)
+        except ArchiveError as error:
+            return self._failed(error)
+        except StorageError as error:
+            # The root or its catalog, not one part: as with a destination that fails.
+            return self._failed(error)
+        if self.state.error:
+            LOG.info("archiving to %s goes on", self._place.where)
+        self._backoff.succeeded()
+        self._tell(error="", next_us=None, sending="", sent_octets=0)
+        return LOOK_SECONDS
+
+    def _failed(self, error: SipflowError) -> float:
+        seconds = self._backoff.failed()
+        reason = str(error)
+        if reason != self.state.error:
+            LOG.error("%s; trying again in %.0f s, nothing is deleted meanwhile", reason, seconds)
+        now = self._clock()
+        self._tell(
+            error=reason, failures=self.state.failures + 1, failed_us=now, next_us=now + int(seconds * SECOND_US),
+            sending="", sent_octets=0,
+        )  # fmt: skip
+        return seconds
+
+    # --- there ---
+
+    def _adopt(self) -> None:
+        """List what the archive has of this node and the catalog does not, once, before anything is put beside it."""
+        if self._adopted or self._upload.type == "http":  # HTTP has no list of what is there
+            return
+        adopted = adopt_missing(self._root, self._place, self._node)
+        for fault in adopted.faults:
+            LOG.warning("%s: %s", self._place.where, fault)
+        if adopted.parts:
+            LOG.info("%d parts that are in %s only are listed again", adopted.parts, self._place.where)
+        self._adopted = True
+
+    def _archive_due(self) -> None:
+        if not (self._root / CATALOG).exists():
+            self._adopt()
+            return
+        catalog = Catalog(self._root)
+        try:
+            self._look(catalog)
+            self._adopt()
+            waiting = self._look(catalog)
+            self._relist(catalog)
+            for part in waiting.due:
+                _, until, _ = self._unreadable.get(part.id, (None, 0, ""))
+                if self._clock() >= until:
+                    self._archive(catalog, part)
+                    self._look(catalog)
+        finally:
+            catalog.close()
+
+    def _look(self, catalog: Catalog) -> Backlog:
+        found = backlog(catalog.standing(), self._clock(), self._upload.pack_wait, self._sealed_us)
+        known = {part.id for part in (*found.due, *found.waiting)}
+        self._unreadable = {part: what for part, what in self._unreadable.items() if part in known}
+        self._tell(
+            parts=found.parts, octets=found.octets, oldest_us=found.oldest_us,
+            refused=[reason for _, _, reason in self._unreadable.values()],
+        )  # fmt: skip
+        return found
+
+    def _relist(self, catalog: Catalog) -> None:
+        """Fetch the filters of evicted parts that a damaged catalog dropped: nobody else can make them anew."""
+        for part in catalog.standing():
+            if part.state == "unlisted" and part.evicted_us is not None and part.archive_key is not None:
+                try:
+                    catalog.relisted(part, read_prints(self._place, part.archive_key))
+                except (ObjectDamaged, ObjectMissing) as error:
+                    LOG.debug("%s", error)  # it is asked for every call, and holds up nothing
+
+    def _sealed_us(self, part: Part) -> int | None:
+        try:
+            return (self._root / part.path / DATA).stat().st_mtime_ns // 1000
+        except OSError:
+            return None
+
+    def _archive(self, catalog: Catalog, part: Part) -> None:
+        self._tell(sending=part.path, sent_octets=0)
+        self._total = part.octets or 0
+        try:
+            if another_has(catalog, part, part_key(self._node, part.path)):
+                raise StorageError(
+                    "archive", self._root / part.path,
+                    f"{self._place.where} has another part of that name, of a machine that was {self._node} before: it "
+                    "stays here; a `node` of its own keeps the next ones apart",
+                )  # fmt: skip
+            sent = self._sender.send(part, scratch_of(self._root))
+        except StorageError as error:
+            now = catalog.part(part.id)
+            if now is None or now.revision != part.revision:
+                return  # packed, erased or deleted meanwhile: it is looked at again as it is now
+            backoff = self._unreadable.get(part.id, (Backoff(), 0, ""))[0]
+            again_us = self._clock() + int(backoff.failed() * SECOND_US)
+            if backoff.failures == 1:
+                LOG.error("%s cannot be archived: %s", part.path, error)
+            self._unreadable[part.id] = (backoff, again_us, str(error))
+            return
+        if not catalog.archived(part, sent.key, self._clock()):
+            return
+        self._unreadable.pop(part.id, None)
+        octets = sent.manifest.octets
+        LOG.info("archived %s: %d octets to %s", part.path, octets, self._place.where)
+        self._tell(
+            archived_parts=self.state.archived_parts + 1, archived_octets=self.state.archived_octets + octets,
+            archived_us=self._clock(), error="", next_us=None,
+        )  # fmt: skip
+        self._backoff.succeeded()
+
+    def _pace(self, octets: int) -> None:
+        self._throttle(octets)
+        self.state = msgspec.structs.replace(self.state, sent_octets=self.state.sent_octets + octets)
+        if self._progress is not None:
+            # The filter of calls is not counted in the size of a part.
+            sent = self.state.sent_octets
+            self._progress(self.state.sending, sent, max(sent, self._total))
+        if self._clock() - self.state.updated_us >= _TOLD_EVERY_US:
+            self._tell()
+
+    # --- and away again ---
+
+    def _expire(self, held_by_age: Callable[[], str]) -> None:
+        now = self._clock()
+        if not (self._root / CATALOG).exists() or abs(now - self._expired_us) < _EXPIRY_EVERY_US:
+            return
+        self._expired_us = now
+        # The recorder looks after the local disk; here only what is to go from the archive counts.
+        sweep = Sweep(self._root, Retention(), self._clock, upload=self._upload)
+        steps = [step for step in sweep.plan(held_by_age).steps if step.action is Action.EXPIRE]
+        if not steps:
+            return
+        catalog = Catalog(self._root)
+        try:
+            for step in steps:
+                self._let_go(catalog, step)
+        finally:
+            catalog.close()
+
+    def _let_go(self, catalog: Catalog, step: Step) -> None:
+        part = step.part
+        key = part.archive_key or part_key(self._node, part.path)
+        if part.state != "deleting":
+            try:
+                hashes: bytes | None = read_prints(self._place, key)
+            except ObjectMissing:
+                hashes = None
+            catalog.expiring(part, now_us(), hashes)
+        remove(self._place, key)
+        remove_bucket(self._root, part.path, part.id)
+        catalog.deleted(part)
+        LOG.info("expired %s in %s: %s", part.path, self._place.where, step.why)
+
+    def _tell(self, **changed: object) -> None:
+        self.state = msgspec.structs.replace(self.state, updated_us=self._clock(), **changed)
+        try:
+            write_state(self._root, self.state)
+        except StorageError as error:
+            LOG.debug("%s", error)

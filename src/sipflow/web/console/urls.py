@@ -1,0 +1,117 @@
+"""Where everything is: the only place that writes a URL of the console."""
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+from urllib.parse import urlencode
+
+from sipflow.clock import format_time
+from sipflow.query.window import Window
+from sipflow.web.call_path import segment
+from sipflow.web.console.static_files import address, imported
+
+
+class Section(NamedTuple):
+    """An entry of the navigation: its name, where it leads, and what the address of its pages begins with."""
+
+    name: str
+    url: str
+    prefix: str
+
+
+SECTIONS: Final = (
+    Section("Now", "/", "/"),
+    Section("Calls", "/calls", "/calls"),
+    Section("Statistics", "/statistics", "/statistics"),
+    Section("Registrations", "/registrations", "/registrations"),
+    Section("Nodes", "/nodes", "/nodes"),
+    Section("Settings", "/settings", "/settings"),
+)
+
+
+class Urls:
+    """Builds every URL, each a path on this server; templates know it as `urls`."""
+
+    now: Final = "/"
+    now_json: Final = "/api/v1/now"
+    nodes: Final = "/nodes"
+    nodes_json: Final = "/api/v1/nodes"
+    settings: Final = "/settings"
+    settings_json: Final = "/api/v1/settings"
+    sign_in: Final = "/sign-in"
+    sections: Final = SECTIONS
+
+    def static(self, name: str) -> str:
+        """Give the address of a file of `static/`, which changes with its content."""
+        return address(name)
+
+    def imported(self, name: str) -> list[str]:
+        """Give the addresses of all that a module of `static/` imports."""
+        return [address(one) for one in imported(name)]
+
+    def calls(self, **asked: str | int | None) -> str:
+        """Give the page of calls, with the parameters that are not None or empty."""
+        return _with("/calls", asked)
+
+    def calls_json(self, **asked: str | int | None) -> str:
+        """Give the same list as JSON."""
+        return _with("/api/v1/calls", asked)
+
+    def calls_csv(self, **asked: str | int | None) -> str:
+        """Give all of the list as a CSV file."""
+        return _with("/calls.csv", asked)
+
+    def calls_file(self, **asked: str | int | None) -> str:
+        """Give all of the list as a file with a JSON object per line."""
+        return _with("/calls.jsonl", asked)
+
+    def tail(self, **asked: str | int | None) -> str:
+        """Give the stream of calls as they begin."""
+        return _with("/calls.tail", asked)
+
+    def call(self, call_id: str) -> str:
+        """Give the page of a call."""
+        return f"/calls/{segment(call_id)}"
+
+    def message(self, call_id: str, number: int, *, part: bool = False) -> str:
+        """Give the page of one message of a call, or only the part that another page shows."""
+        return _with(self.call(call_id) + "/message", {"n": number, "part": 1 if part else None})
+
+    def messages(self, call_id: str) -> str:
+        """Give what the addresses of a call's messages begin with; the number of the message follows."""
+        return self.message(call_id, 0).removesuffix("0")
+
+    def compare(self, call_id: str, a: int, b: int) -> str:
+        """Give the page that shows two messages of a call side by side."""
+        return _with(self.call(call_id) + "/compare", {"a": a, "b": b})
+
+    def call_json(self, call_id: str, view: str = "") -> str:
+        """Give a call as JSON, or one view of it (flow, streams, peaks, ...)."""
+        return f"/api/v1/calls/{segment(call_id)}{'/' * bool(view)}{view}"
+
+    def compare_json(self, call_id: str, a: int, b: int) -> str:
+        """Give the same difference as JSON."""
+        return _with(self.call_json(call_id, "compare"), {"a": a, "b": b})
+
+    def statistics_json(self, span: Window) -> str:
+        """Give the statistics of a window as JSON."""
+        return _with("/api/v1/statistics", _bounds(span))
+
+    def registrations_json(self, span: Window, user: str | None) -> str:
+        """Give the registrations of a window as JSON, all or those of a user."""
+        return _with("/api/v1/registrations", {**_bounds(span), "user": user})
+
+    def recording(self, call_id: str, form: str = "wav", **wanted: str | int | float | None) -> str:
+        """Give the sound of a call as a file of a form (wav, opus, mp3), or a part of it."""
+        return _with(self.call_json(call_id, f"media.{form}"), wanted)
+
+
+def _bounds(span: Window) -> dict[str, str | None]:
+    return {
+        "since": None if span.start_us is None else format_time(span.start_us),
+        "until": None if span.end_us is None else format_time(span.end_us),
+    }
+
+
+def _with(path: str, asked: Mapping[str, str | int | float | None]) -> str:
+    written = urlencode({name: value for name, value in asked.items() if value not in (None, "")})
+    return f"{path}?{written}" if written else path
