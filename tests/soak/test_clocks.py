@@ -13,7 +13,7 @@ from sipflow.wire.endpoint import Endpoint
 from sipflow.wire.packet import Kind, Packet
 from soak import tally
 from soak.faults import Faults, Op
-from soak.traffic import Traffic, burst
+from soak.traffic import Traffic, burst, hours_ago
 from soak.truth import compare, index_faults
 from soak.verdict import all_sealed, judge, settle, taken_in
 from soak.victim import Victim
@@ -119,7 +119,7 @@ def test_a_leap_of_the_clock_hides_no_dead_recorder(victim: Victim, faults: Faul
 
 def test_a_seal_that_failed_is_made_later_and_health_is_green_again(victim: Victim, faults: Faults) -> None:
     victim.start()
-    traffic = burst(victim, start_us=now_us() - 3 * HOUR_US)
+    traffic = burst(victim, start_us=hours_ago(3))
     faults.fail(Op.WRITE | Op.SYNC | Op.CHMOD, "20*")
     faults.leap(300 * SECOND_US)
     victim.until(lambda: victim.sick_of("seal"), "sick of what it cannot seal")
@@ -135,7 +135,7 @@ def test_a_seal_that_failed_is_made_later_and_health_is_green_again(victim: Vict
 
 def test_a_bucket_that_the_reader_looks_at_is_sealed_all_the_same(victim: Victim, faults: Faults) -> None:
     victim.start()
-    traffic = burst(victim, start_us=now_us() - 3 * HOUR_US)
+    traffic = burst(victim, start_us=hours_ago(3))
     for call in traffic.calls():
         assert victim.get("/flow", callid=call.call_id).json()["flow"]
     faults.leap(300 * SECOND_US)
@@ -154,7 +154,7 @@ def test_a_bucket_that_cannot_be_read_for_its_seal_stops_nothing(victim: Victim,
     struck = 0
     for nth in (3, 5, 7):
         victim.start()
-        traffics.append(burst(victim, start_us=now_us() - 3 * HOUR_US, first=2000 * nth))
+        traffics.append(burst(victim, start_us=hours_ago(3), first=2000 * nth))
         settle(victim)
         victim.start()
         rule = faults.fail(Op.READ, "20*sipflow.db", nth=nth)
@@ -163,7 +163,7 @@ def test_a_bucket_that_cannot_be_read_for_its_seal_stops_nothing(victim: Victim,
         time.sleep(0.5)
         struck += faults.clear()
         faults.leap(0)
-        traffics.append(burst(victim, start_us=now_us() - 5 * HOUR_US, first=2000 * nth + 1000, seconds=8))
+        traffics.append(burst(victim, start_us=hours_ago(5), first=2000 * nth + 1000, seconds=8))
         settle(victim)
     found = judge(victim, *traffics)
     assert found.unstored == 0

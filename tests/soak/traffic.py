@@ -12,6 +12,7 @@ from sipflow.load.play import Sending, play
 from sipflow.load.report import Report
 from sipflow.load.scenario import Mix
 from sipflow.load.schedule import Schedule
+from sipflow.storage.layout import HOUR_US
 from soak.victim import Victim
 
 # Without calls that send a packet twice on purpose or out of order: what is stored twice is then a fault of ours, and
@@ -82,6 +83,11 @@ class Traffic(threading.Thread):
 
     def __exit__(self, *_: object) -> None:
         self.quit()
+
+
+def hours_ago(hours: int) -> int:
+    """Give a time in the middle of an earlier hour [us], so that calls of some seconds stay in its bucket."""
+    return (now_us() // HOUR_US - hours) * HOUR_US + HOUR_US // 2
 
 
 def burst(victim: Victim, *, start_us: int, first: int = 0, seconds: float = 30.0) -> Traffic:
