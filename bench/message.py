@@ -19,7 +19,7 @@ from sipflow.storage.layout import DATA, Subdirs
 from sipflow.storage.store import MIB, Store
 from sipflow.wire.packet import Kind
 
-_POOL_MB = 128
+_POOL_MB = 256
 # Of zstd, tried on the blocks as they are stored: what encoder.c chooses from.
 _LEVELS = (1, 2, 3, 6)
 

@@ -1,6 +1,6 @@
 """How fast questions are answered over many days of calls: a call's flow, a call by its id, pages of calls.
 
-python -m bench.query [--hours 720] [--calls 40000] [--real 7] [--media 60] [--asks 1000] [--root DIR]
+python -m bench.query [--hours 720] [--calls 40000] [--real 7] [--media 60] [--asks 1000] [--directory DIR] [--again 1]
 
 The root is that of bench/archive.py: indexes and catalog of full size. Cold means that catalog, indexes and data were
 dropped from the page cache and nothing was open. HTTP is asked of a real server on that root: one question at a time,
@@ -222,15 +222,18 @@ class Client:
 
 
 def main() -> None:
-    """Measure sizes of one's own; a root that stands already is used as it is."""
+    """Measure sizes of one's own."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, value in FULL._asdict().items():
         options.add_argument(f"--{name}", type=int, default=value)
+    options.add_argument("--directory", type=Path, help="where the root is made, instead of /tmp")
+    options.add_argument("--again", type=int, default=1, help="ask everything so many times")
     asked = options.parse_args()
-    size = Size(**vars(asked))
-    with tempfile.TemporaryDirectory(prefix="sipflow-bench-") as directory:
+    size = Size(*(getattr(asked, name) for name in Size._fields))
+    with tempfile.TemporaryDirectory(prefix="sipflow-bench-", dir=asked.directory) as directory:
         archive = build(Path(directory), *size[:4])
-        print(table(COLUMNS, ask(archive, size)))
+        for _ in range(asked.again):
+            print(table(COLUMNS, ask(archive, size)), flush=True)
 
 
 if __name__ == "__main__":

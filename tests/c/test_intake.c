@@ -189,6 +189,36 @@ static void pools_that_are_none(void)
     CHECK(sf_pool_attach(path) == NULL);
 }
 
+/* The more memory, the larger the chunks of SIP, but there are always enough of them. */
+static void a_small_pool_has_small_chunks(void)
+{
+    const size_t sizes[] = {12u << 20, 48u << 20, 192u << 20};
+    const size_t rooms[] = {SF_SIP_CHUNK_MIN, SF_SIP_CHUNK_MIN, SF_SIP_CHUNK};
+    for (unsigned i = 0; i < 3; i++) {
+        struct sf_pool *pool = sf_pool_open(path, sizes[i], NOW);
+        CHECK(pool != NULL && sf_pool_sip_chunk(pool) == rooms[i]);
+        struct sf_intake *intake = sf_intake_new(pool, 0, limits(10000000));
+        struct sf_ledger *ledger = sf_intake_ledger(intake);
+        uint32_t all = sf_pool_free_chunks(pool, SF_SIP_CLASS);
+        CHECK(all == sf_pool_head(pool)->chunks[SF_SIP_CLASS] && all >= 8);
+        /* As fast as it goes: calls are spread, and yet three quarters can wait for the disk. */
+        static char text[2048], name[16];
+        memset(text, 'x', sizeof text - 1);
+        unsigned sent = 0;
+        while (sf_pool_queued(pool) < all / 4 * 3) {
+            struct sf_packet message = sip(text);
+            int length = snprintf(name, sizeof name, "call-%u", sent++);
+            message.call_id = sf_slice(name, (size_t)length);
+            sf_intake_put(intake, &message, 1, NOW);
+            CHECK(sent < 1000000);
+        }
+        CHECK(ledger->taken[SF_SIP] == sent);
+        sf_intake_free(intake);
+        sf_pool_free(pool);
+        unlink(path);
+    }
+}
+
 /* Whoever looks for a call finds all of it, however SIP is spread over chunks at the time. */
 static void sip_is_spread_by_how_much_comes(void)
 {
@@ -358,6 +388,7 @@ int main(void)
     what_this_process_took_is_not_queued_twice();
     packed_messages_stay_whole();
     pools_that_are_none();
+    a_small_pool_has_small_chunks();
     puts("ok intake");
     return 0;
 }

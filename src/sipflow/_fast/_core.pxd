@@ -231,7 +231,6 @@ cdef extern from "pool.h" nogil:
         SF_POOL_RECEIVERS
         SF_POOL_VERSION
         SF_POOL_NOTE_OCTETS
-        SF_SIP_CHUNK
         SF_STREAM_CHUNK
     const uint64_t SF_POOL_MAGIC
     struct sf_ledger:
@@ -283,6 +282,7 @@ cdef extern from "pool.h" nogil:
     sf_pool *sf_pool_free(sf_pool *pool)
     sf_pool_head *sf_pool_head_of "sf_pool_head" (sf_pool *pool)
     uint32_t sf_pool_chunks(const sf_pool *pool)
+    size_t sf_pool_sip_chunk(const sf_pool *pool)
     sf_chunk_desc *sf_pool_desc(sf_pool *pool, uint32_t chunk)
     uint8_t *sf_pool_data(sf_pool *pool, uint32_t chunk)
     uint64_t sf_pool_call_hash(const sf_pool *pool, sf_slice call_id)

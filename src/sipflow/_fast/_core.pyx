@@ -694,7 +694,7 @@ cdef class Pool:
     def live(self, bytes call_id, bint sip, bint streams):
         cdef sf_slice wanted = slice_of(call_id)
         cdef uint64_t call_hash = sf_pool_call_hash(self.pool, wanted)
-        cdef bytearray scratch = bytearray(SF_SIP_CHUNK)
+        cdef bytearray scratch = bytearray(sf_pool_sip_chunk(self.pool))
         cdef uint8_t *dst = <uint8_t *>PyByteArray_AS_STRING(scratch)
         cdef uint32_t chunk, count, octets, total = sf_pool_chunks(self.pool)
         cdef uint64_t id

@@ -324,7 +324,7 @@ static bool encode_arena(struct sf_encoder *e, struct sf_pool *pool, uint32_t ch
     const uint8_t *memory = sf_pool_data(pool, chunk);
     uint32_t used = (uint32_t)desc->fill;
     uint32_t count = (uint32_t)(desc->fill >> 32);
-    uint32_t sound = used <= SF_SIP_CHUNK && count <= RECORDS_MAX
+    uint32_t sound = used <= sf_pool_sip_chunk(pool) && count <= RECORDS_MAX
                          ? sf_arena_sound(memory, &used, count, desc->id)
                          : 0;
     if (sound < count) {

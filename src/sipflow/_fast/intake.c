@@ -14,6 +14,8 @@
 /* An arena of SIP that is full in less is one of too few; one of age that is not half full, of too
  * many. */
 #define FULL_SOON_US 250000
+/* Of the chunks for SIP one in so many may be open at a time, by intake. */
+#define OPEN_SHARE 4
 /* Packets looked at together: what they touch fits the nearest cache. */
 #define GROUP 64
 
@@ -61,7 +63,9 @@ struct sf_intake {
     struct open_chunk *open;
     uint32_t oldest, newest;
     uint32_t arenas[SF_POOL_ARENAS];
-    uint32_t spread; /* so many of them take new messages, by call; a power of two */
+    uint32_t spread;     /* so many of them take new messages, by call; a power of two */
+    uint32_t spread_max; /* and may: most chunks are to be full and on their way to disk */
+    size_t sip_room;     /* in each */
     uint64_t dice;
     enum sf_status refuse_rtp, refuse_sip; /* SF_OK: taken */
     unsigned held;
@@ -108,7 +112,12 @@ struct sf_intake *sf_intake_new(struct sf_pool *pool, unsigned slot, struct sf_i
     for (int i = 0; i < SF_POOL_ARENAS; i++) {
         intake->arenas[i] = SF_NO_CHUNK;
     }
-    intake->spread = 1;
+    intake->spread = intake->spread_max = 1;
+    while (intake->spread_max < SF_POOL_ARENAS &&
+           intake->spread_max * 2 * OPEN_SHARE <= sf_pool_head(pool)->chunks[SF_SIP_CLASS]) {
+        intake->spread_max *= 2;
+    }
+    intake->sip_room = sf_pool_sip_chunk(pool);
     intake->mask = size - 1;
     intake->pool = pool;
     intake->ledger = &sf_pool_head(pool)->ledgers[slot % SF_POOL_RECEIVERS];
@@ -340,7 +349,7 @@ static void mark(struct sf_intake *intake, uint32_t chunk, uint32_t spread, uint
  */
 static void spread_out(struct sf_intake *intake)
 {
-    if (intake->spread < SF_POOL_ARENAS) {
+    if (intake->spread < intake->spread_max) {
         intake->spread *= 2;
     }
 }
@@ -363,7 +372,7 @@ static uint32_t shared_arena(struct sf_intake *intake, size_t need)
 {
     for (unsigned i = 0; i < SF_POOL_ARENAS; i++) {
         uint32_t chunk = intake->arenas[i];
-        if (chunk != SF_NO_CHUNK && intake->open[chunk].used + need <= SF_SIP_CHUNK) {
+        if (chunk != SF_NO_CHUNK && intake->open[chunk].used + need <= intake->sip_room) {
             mark(intake, chunk, 1, 0);
             return chunk;
         }
@@ -388,7 +397,7 @@ static uint32_t arena_for(struct sf_intake *intake, uint64_t call_hash, size_t n
 {
     uint32_t at = call_hash % intake->spread;
     uint32_t chunk = intake->arenas[at];
-    if (chunk != SF_NO_CHUNK && intake->open[chunk].used + need > SF_SIP_CHUNK) {
+    if (chunk != SF_NO_CHUNK && intake->open[chunk].used + need > intake->sip_room) {
         uint64_t opened_us = sf_pool_desc(intake->pool, chunk)->opened_us;
         close_chunk(intake, chunk);
         intake->arenas[at] = chunk = SF_NO_CHUNK;
@@ -398,7 +407,7 @@ static uint32_t arena_for(struct sf_intake *intake, uint64_t call_hash, size_t n
             chunk = intake->arenas[at];
         }
     }
-    if (chunk != SF_NO_CHUNK && intake->open[chunk].used + need <= SF_SIP_CHUNK) {
+    if (chunk != SF_NO_CHUNK && intake->open[chunk].used + need <= intake->sip_room) {
         return chunk;
     }
     if (chunk != SF_NO_CHUNK) {
@@ -473,8 +482,8 @@ static enum sf_status check(struct sf_intake *intake, struct sf_packet *packet)
     if (packet->call_id.n > SF_CALL_ID_MAX) {
         return SF_CALL_ID_TOO_LONG;
     }
-    size_t room =
-        packet->kind == SF_RTP ? SF_STREAM_CHUNK - sf_chunk_head(packet->call_id.n) : SF_SIP_CHUNK;
+    size_t room = packet->kind == SF_RTP ? SF_STREAM_CHUNK - sf_chunk_head(packet->call_id.n)
+                                         : intake->sip_room;
     size_t need = packet->kind == SF_RTP ? sf_pool_rtp_size(packet->payload.n)
                                          : sf_pool_sip_size(packet->call_id.n, packet->payload.n);
     return need > room ? SF_TOO_LARGE : SF_OK;
@@ -805,7 +814,7 @@ static void retire(struct sf_intake *intake, uint32_t chunk)
                 intake->arenas[i] = SF_NO_CHUNK;
             }
         }
-        if (intake->open[chunk].used < SF_SIP_CHUNK / 2) {
+        if (intake->open[chunk].used < intake->sip_room / 2) {
             draw_together(intake);
         }
     }

@@ -17,6 +17,7 @@
 #define PAGE 4096u
 /* SIP is small beside media, and is kept longest: a quarter of the pool is its own. */
 #define SIP_SHARE     4
+#define SIP_CHUNKS    32 /* so many at least, unless they get too small */
 #define CLIENT_PROBES 32
 /* With so few of its chunks left, SIP is not yet lost but media has to stand back. */
 #define SIP_SHORT     32
@@ -45,8 +46,6 @@ struct sf_pool {
     uint32_t wakes;
 };
 
-static const size_t chunk_octets[SF_CLASSES] = {SF_STREAM_CHUNK, SF_SIP_CHUNK};
-
 static size_t page_up(size_t n)
 {
     return (n + PAGE - 1) / PAGE * PAGE;
@@ -60,7 +59,13 @@ static bool plan(size_t octets, struct sf_pool_head *head)
     }
     size_t room = octets - fixed - PAGE;
     size_t sip = room / SIP_SHARE;
-    head->chunks[SF_SIP_CLASS] = (uint32_t)(sip / (SF_SIP_CHUNK + sizeof(struct sf_chunk_desc)));
+    size_t sip_chunk = SF_SIP_CHUNK;
+    while (sip_chunk > SF_SIP_CHUNK_MIN && sip / sip_chunk < SIP_CHUNKS) {
+        sip_chunk /= 2;
+    }
+    head->chunk_octets[SF_STREAM_CLASS] = SF_STREAM_CHUNK;
+    head->chunk_octets[SF_SIP_CLASS] = (uint32_t)sip_chunk;
+    head->chunks[SF_SIP_CLASS] = (uint32_t)(sip / (sip_chunk + sizeof(struct sf_chunk_desc)));
     head->chunks[SF_STREAM_CLASS] =
         (uint32_t)((room - sip) / (SF_STREAM_CHUNK + sizeof(struct sf_chunk_desc)));
     if (head->chunks[SF_SIP_CLASS] < 8 || head->chunks[SF_STREAM_CLASS] < 8) {
@@ -73,7 +78,7 @@ static bool plan(size_t octets, struct sf_pool_head *head)
     head->data_offset[SF_SIP_CLASS] =
         page_up(head->data_offset[SF_STREAM_CLASS] +
                 (size_t)head->chunks[SF_STREAM_CLASS] * SF_STREAM_CHUNK);
-    return head->data_offset[SF_SIP_CLASS] + (size_t)head->chunks[SF_SIP_CLASS] * SF_SIP_CHUNK <=
+    return head->data_offset[SF_SIP_CLASS] + (size_t)head->chunks[SF_SIP_CLASS] * sip_chunk <=
            octets;
 }
 
@@ -84,6 +89,8 @@ static bool sound(const struct sf_pool_head *head, size_t octets)
     return head->magic == SF_POOL_MAGIC && head->octets == octets &&
            head->head_octets == sizeof *head && plan(octets, &wanted) &&
            wanted.chunks[0] == head->chunks[0] && wanted.chunks[1] == head->chunks[1] &&
+           wanted.chunk_octets[0] == head->chunk_octets[0] &&
+           wanted.chunk_octets[1] == head->chunk_octets[1] &&
            wanted.desc_offset == head->desc_offset &&
            wanted.data_offset[0] == head->data_offset[0] &&
            wanted.data_offset[1] == head->data_offset[1];
@@ -147,19 +154,19 @@ static bool make_lists(struct sf_pool *pool)
 }
 
 /* Whether a chunk can hold what its description says. */
-static bool fits(const struct sf_chunk_desc *desc)
+static bool fits(const struct sf_pool *pool, const struct sf_chunk_desc *desc)
 {
     uint32_t used = (uint32_t)desc->fill, count = (uint32_t)(desc->fill >> 32);
     size_t least =
         desc->kind == SF_SIP_CLASS ? sizeof(struct sf_pool_sip) : sizeof(struct sf_pool_rtp);
-    return used <= chunk_octets[desc->kind] && count <= used / least;
+    return used <= pool->head->chunk_octets[desc->kind] && count <= used / least;
 }
 
 /* Makes the description of a chunk that cannot be right say as much as its records prove. */
 static void look_into(struct sf_pool *pool, uint32_t chunk)
 {
     struct sf_chunk_desc *desc = &pool->descs[chunk];
-    uint32_t used = (uint32_t)chunk_octets[desc->kind];
+    uint32_t used = pool->head->chunk_octets[desc->kind];
     const uint8_t *data = sf_pool_data(pool, chunk);
     uint32_t count = desc->kind == SF_SIP_CLASS ? sf_arena_sound(data, &used, used, desc->id)
                                                 : sf_chunk_sound(data, &used, used, desc->id);
@@ -307,6 +314,11 @@ uint32_t sf_pool_chunks(const struct sf_pool *pool)
     return pool->total;
 }
 
+size_t sf_pool_sip_chunk(const struct sf_pool *pool)
+{
+    return pool->head->chunk_octets[SF_SIP_CLASS];
+}
+
 struct sf_chunk_desc *sf_pool_desc(struct sf_pool *pool, uint32_t chunk)
 {
     return &pool->descs[chunk];
@@ -319,7 +331,8 @@ uint8_t *sf_pool_data(struct sf_pool *pool, uint32_t chunk)
     if (chunk < streams) {
         return base + pool->head->data_offset[SF_STREAM_CLASS] + (size_t)chunk * SF_STREAM_CHUNK;
     }
-    return base + pool->head->data_offset[SF_SIP_CLASS] + (size_t)(chunk - streams) * SF_SIP_CHUNK;
+    return base + pool->head->data_offset[SF_SIP_CLASS] +
+           (size_t)(chunk - streams) * sf_pool_sip_chunk(pool);
 }
 
 uint64_t sf_pool_call_hash(const struct sf_pool *pool, struct sf_slice call_id)
@@ -473,7 +486,7 @@ unsigned sf_pool_recover(struct sf_pool *pool)
         if (desc->state == SF_FREE || pool->ours[chunk]) {
             continue;
         }
-        if ((desc->state != SF_OPEN && desc->state != SF_FULL) || !fits(desc)) {
+        if ((desc->state != SF_OPEN && desc->state != SF_FULL) || !fits(pool, desc)) {
             look_into(pool, chunk);
         }
         left[found++] = chunk;
@@ -619,7 +632,8 @@ size_t sf_pool_snapshot(struct sf_pool *pool, uint32_t chunk, uint64_t call_hash
     uint64_t before = atomic_load_explicit(&desc->id, memory_order_acquire);
     uint64_t fill = atomic_load_explicit(&desc->fill, memory_order_acquire);
     size_t used = (uint32_t)fill;
-    if (desc->kind >= SF_CLASSES || fill >> 32 == 0 || used > chunk_octets[desc->kind]) {
+    if (desc->kind >= SF_CLASSES || fill >> 32 == 0 ||
+        used > pool->head->chunk_octets[desc->kind]) {
         return 0;
     }
     memcpy(dst, sf_pool_data(pool, chunk), used);
@@ -644,7 +658,7 @@ size_t sf_pool_call_records(struct sf_pool *pool, uint32_t chunk, struct sf_slic
     }
     uint64_t before = atomic_load_explicit(&desc->id, memory_order_acquire);
     uint64_t fill = atomic_load_explicit(&desc->fill, memory_order_acquire);
-    if ((uint32_t)fill > SF_SIP_CHUNK) {
+    if ((uint32_t)fill > sf_pool_sip_chunk(pool)) {
         return 0;
     }
     struct sf_cursor c = sf_cursor(sf_pool_data(pool, chunk), (uint32_t)fill);

@@ -31,19 +31,24 @@
 #define SF_CALL_ID_MAX 4096
 
 #define SF_POOL_MAGIC       0x314c4f4f50465331u /* reads 1SFPOOL1 in memory */
-#define SF_POOL_VERSION     2
+#define SF_POOL_VERSION     3
 #define SF_POOL_RECEIVERS   16
 #define SF_POOL_CLIENTS     65536 /* a power of two */
 #define SF_POOL_SOURCES     1024  /* a power of two */
 #define SF_POOL_NOTE_OCTETS 65536
-#define SF_STREAM_CHUNK     20480  /* 100 packets of 20 ms G.711 and their heads */
-#define SF_SIP_CHUNK        262144 /* one compressed block of SIP */
+#define SF_STREAM_CHUNK     20480 /* 100 packets of 20 ms G.711 and their heads */
+/*
+ * One compressed block of SIP. The larger it is, the better it is packed (bench/message.py); a
+ * small pool has smaller ones, so that there are enough of them.
+ */
+#define SF_SIP_CHUNK     1048576
+#define SF_SIP_CHUNK_MIN 262144
 /*
  * SIP is spread over so many chunks by call at most, fewer when little comes: the messages of a
  * call meet in one block, a block gets large enough to be packed well, and who looks for one call
  * looks at few chunks.
  */
-#define SF_POOL_ARENAS 64 /* a power of two */
+#define SF_POOL_ARENAS 16 /* a power of two */
 
 /* The call_hash of a SIP chunk: it holds calls of the rest `rest` when spread over `spread`. */
 static inline uint64_t sf_pool_arena_mark(uint32_t spread, uint32_t rest)
@@ -127,6 +132,7 @@ struct sf_pool_head {
     uint32_t head_octets; /* of this struct: another layout is another version */
     uint64_t octets;
     uint32_t chunks[SF_CLASSES];
+    uint32_t chunk_octets[SF_CLASSES]; /* room in each */
     uint64_t hash_seed;
     uint64_t desc_offset;
     uint64_t data_offset[SF_CLASSES];
@@ -161,6 +167,8 @@ struct sf_pool *sf_pool_free(struct sf_pool *pool); /* always NULL */
 
 struct sf_pool_head *sf_pool_head(struct sf_pool *pool);
 uint32_t sf_pool_chunks(const struct sf_pool *pool); /* of all classes */
+/* The room in a chunk of SIP: SF_SIP_CHUNK at most. */
+size_t sf_pool_sip_chunk(const struct sf_pool *pool);
 struct sf_chunk_desc *sf_pool_desc(struct sf_pool *pool, uint32_t chunk);
 uint8_t *sf_pool_data(struct sf_pool *pool, uint32_t chunk);
 uint64_t sf_pool_call_hash(const struct sf_pool *pool, struct sf_slice call_id);

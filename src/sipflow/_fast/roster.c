@@ -435,7 +435,7 @@ static bool holds(struct sf_roster *roster, const struct source *source)
 static size_t copy_record(struct sf_roster *roster, uint32_t chunk, uint32_t offset, size_t used)
 {
     const uint8_t *at = sf_pool_data(roster->pool, chunk) + offset;
-    struct sf_cursor c = sf_cursor(at, SF_SIP_CHUNK - offset);
+    struct sf_cursor c = sf_cursor(at, sf_pool_sip_chunk(roster->pool) - offset);
     struct sf_arena_message message;
     /* The chunk may be another's by now: then records may seem longer than all of them were. */
     if (!sf_arena_next(&c, &message) || (size_t)(c.p - at) > SF_SIP_CHUNK - used) {

@@ -30,7 +30,7 @@ from sipflow.storage.seal import read_seal
 # Measured (bench/packing.py): higher levels take four times as long and more, for the last hundredths.
 SIP_LEVEL: Final = 9
 # As the recorder makes them: smaller ones compress worse, larger ones cost more to read one message of.
-SIP_BLOCK_OCTETS: Final = 256 << 10
+SIP_BLOCK_OCTETS: Final = 1 << 20
 # What messages are read and written in: heads in columns.
 _TRANSFORM: Final = 2
 # What is held at once: messages cut out of their blocks, media on its way from where it was to where it belongs.

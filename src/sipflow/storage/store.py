@@ -78,7 +78,7 @@ class PoolLock:
 
 
 def pool_size_mb(wanted_mb: int | None) -> int:
-    """Choose the size of the pool: as asked, else an eighth of memory within 16 MB and 1 GB."""
+    """Choose the size of the pool: as asked, else an eighth of memory within 16 MB and 2 GB."""
     if wanted_mb is not None:
         return wanted_mb
     memory_mb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // MIB
