@@ -111,6 +111,7 @@ def test_all_our_keys_load(tmp_path: Path) -> None:
         ('node = "x"\nnodes = [{udp = "a:1", http = "http://a:2"}]', "node: found 'x'; allowed: the name of one"),
         ('self = "x"\nnode = "x"', "self: found 'beside node'; allowed: one of the two spellings"),
         ('node = "a:1"\ntype = "remote"\nnodes = [{udp = "a:1", http = "http://a:2"}]', "which is none of the nodes"),
+        ("pool_mb = 15", "pool_mb: found 15; allowed: a whole number from 16 to 1048576"),
         ("replicas = 3", "replicas: found 3; allowed: a whole number from 1 to 2"),
     ],
 )

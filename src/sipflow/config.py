@@ -69,6 +69,8 @@ DEFAULT_HEP = Address("0.0.0.0", 9060)  # noqa: S104
 
 # A full disk loses what comes in, which nobody has seen yet. File systems want a few percent to themselves; of a large
 # disk that would be more than any burst between two looks of a minute needs.
+# Room for eight chunks of SIP and of streams each, and for what is counted.
+POOL_MIN_MB = 16
 DEFAULT_MIN_FREE = Room(0.05, 20 * 10**9)
 
 
@@ -504,7 +506,7 @@ _READERS: dict[str, Callable[[Given], object]] = {
     "token": _token,
     "trusted": _networks,
     "allow": _networks,
-    "pool_mb": whole(8, 1 << 20),
+    "pool_mb": whole(POOL_MIN_MB, 1 << 20),
     "pool_dir": _path,
     "recv_buffer_mb": whole(1, 2047),
     "receivers": whole(1, 16),

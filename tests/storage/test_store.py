@@ -9,13 +9,14 @@ from capture_writer import sip
 from sample_root import ALICE, BEGIN_US, BOB
 from sipflow._fast import Intake, Pool
 from sipflow.clock import SECOND_US
+from sipflow.config import POOL_MIN_MB
 from sipflow.storage.bucket import Bucket
 from sipflow.storage.catalog import Catalog
 from sipflow.storage.committer import Committer
 from sipflow.storage.contents import Contents
 from sipflow.storage.encoder import Encoder
 from sipflow.storage.layout import Subdirs
-from sipflow.storage.store import MIB, Store
+from sipflow.storage.store import MIB, Store, open_pool
 
 CALLS = 12
 BUCKET = "2026/06/01/00"
@@ -33,6 +34,10 @@ def wait_until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < until
         time.sleep(0.01)
+
+
+def test_the_smallest_pool_that_settings_allow_is_one(tmp_path: Path) -> None:
+    assert open_pool(tmp_path, POOL_MIN_MB, tmp_path).octets() == POOL_MIN_MB * MIB
 
 
 def test_what_was_committed_but_not_released_stays_known_through_several_crashes(tmp_path: Path) -> None:

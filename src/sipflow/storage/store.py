@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sipflow._fast import Pool
 from sipflow.clock import now_us
+from sipflow.config import POOL_MIN_MB
 from sipflow.errors import NewerFormat, RootBusy, StorageError
 from sipflow.storage.bucket import Bucket
 from sipflow.storage.committer import Committer
@@ -20,7 +21,6 @@ from sipflow.thread import NamedThread
 LOG = logging.getLogger("sipflow.storage")
 
 MIB = 1 << 20
-POOL_MIN_MB = 16
 # Ten thousand calls keep 410 MB of chunks open, and as much again may wait for the encoders.
 POOL_MAX_AUTO_MB = 2048
 _SHM = Path("/dev/shm")  # noqa: S108 - the pool is shared memory by design, 0600 and named at random
