@@ -87,7 +87,8 @@ def test_pages(client: httpx.Client) -> None:
 
 def test_statistics(client: httpx.Client) -> None:
     body = client.get("/api/v1/statistics").json()
-    assert (body["total"]["attempts"], body["total"]["asr"], body["total"]["scr"]) == (2, 100.0, 100.0)
+    assert (body["total"]["attempts"], body["total"]["asr"], body["total"]["scr"]) == (2, 100.0, 0.0)
+    assert (body["total"]["sdd_s"], body["total"]["undisconnected"]) == (None, 2)  # no BYE of these is answered
     assert body["sources"][0]["name"] == "192.0.2.1"
     assert client.get("/api/v1/statistics", params={"until": "2026-01-01T00:00:00Z"}).json()["total"]["asr"] is None
 
