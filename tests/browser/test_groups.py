@@ -79,6 +79,9 @@ def test_a_row_leads_to_its_hours(page: Page, grouped: RunningServer, shot: Shot
     )
     assert [one["ratios"]["attempts"] for one in told.json()["hours"]] == listed
     shot(page, "statistics-group")
+    page.locator(".statuses a", has_text="486").click()
+    expect(page.locator("[data-calls] tr")).to_have_count(1)
+    page.go_back()
     # Another range stays with the group; the whole is a click away.
     page.get_by_role("link", name="7d").click()
     expect(page.locator(".chosen")).to_contain_text(name)

@@ -75,7 +75,7 @@ class StatisticsPage:
         return render(
             request, "statistics.html", twin=self._urls.statistics_json(span, of),
             found=found, every=every, group=group, of=of, asked=asked, span=span, chosen=chosen, ranges=list(RANGES),
-            title="" if group is None else _KINDS[group.by],
+            title="" if group is None else _KINDS[group.by], narrowed=_narrowed(group),
             alias=self._alias(group.name) if group is not None and group.by != "agent" else "",
             series=series, registered=self._history.registrations(span, None, 1), charts=charts(hours, series),
             kinds=[Kind(by, title, getattr(every, f"{by}s")) for by, title in _KINDS.items()], rows_max=ROWS_MAX,
@@ -103,6 +103,13 @@ def asked_group(request: Request) -> GroupKey | None:
     if by not in _KINDS or not colon or name == OTHERS:
         raise BadQuery(f"of: found {text!r}; allowed: source:HOST, destination:HOST, agent:USER-AGENT")
     return msgspec.convert({"by": by, "name": name}, GroupKey)
+
+
+def _narrowed(group: GroupKey | None) -> dict[str, str]:
+    """Give the parameters of a search that leaves few calls but those of a group."""
+    if group is None:
+        return {}
+    return {"ua": group.name} if group.by == "agent" else {"ip": group.name.strip("[]")}
 
 
 def shown_window(request: Request) -> tuple[Window, str]:
