@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from capture_writer import frame, pcap, sip
+from captures import SHARED, need
 from diagnose.scene import Scene
 from older import write_v1
 from sample_root import ALICE, BEGIN_US, BOB, make_sample
@@ -208,6 +209,32 @@ def test_a_disconnect_lasts_from_the_bye_to_its_2xx(tmp_path: Path) -> None:
     assert (total.disconnected, total.undisconnected) == (2, 2)
     assert total.sdd_s == pytest.approx(0.1)
     assert (total.sdt_s, total.acd_s, total.srd_s, total.pdd_s) == (30.0, 30.0, 0.45, 0.45)
+
+
+# Read off the captures: capture times of BYE and 200 in microseconds.
+CAPTURED = {
+    "proxy-two-legs.pcap": (1, 1, [1312180653424145 - 1312180653411284]),
+    "b2bua-asterisk-ng.pcapng": (2, 2, [1463595810855632 - 1463595810850300, 1463595810610386 - 1463595810609451]),
+    "codec-g711.pcap": (2, 2, [1480171988170676 - 1480171988170086]),
+}
+
+
+@pytest.mark.parametrize("name", CAPTURED)
+def test_disconnects_of_captures(tmp_path: Path, name: str) -> None:
+    attempts, answered, delays_us = CAPTURED[name]
+    import_files([need(SHARED / name)], tmp_path / "root")
+    total = asked(tmp_path / "root").total
+    assert (total.attempts, total.answered, total.completed) == (attempts, answered, len(delays_us))
+    assert (total.disconnected, total.undisconnected) == (len(delays_us), 0)
+    assert total.sdd_s == pytest.approx(sum(delays_us) / len(delays_us) / SECOND_US)
+    assert total.scr == 100 * len(delays_us) / attempts
+
+
+def test_a_leg_of_a_captured_b2bua(tmp_path: Path) -> None:
+    import_files([need(SHARED / "b2bua-asterisk-ng.pcapng")], tmp_path / "root")
+    found = asked(tmp_path / "root", GroupKey("source", "172.16.98.1"))
+    assert [(one.time_us, one.ratios.attempts) for one in found.hours] == [(1463595810609451 // HOUR_US * HOUR_US, 1)]
+    assert found.total.sdd_s == pytest.approx(0.000935)
 
 
 @pytest.mark.parametrize("count", [1, 40])
