@@ -66,7 +66,7 @@ class Shelf:
     def media(self, call_id: str, window: Window = ALWAYS) -> MediaParts:
         raise NotImplementedError
 
-    def count(self, window: Window, share: object = None) -> Tallied:
+    def count(self, window: Window, share: object = None, only: object = None) -> Tallied:
         raise NotImplementedError
 
     def enrolled(self, window: Window, user: str | None, limit: int, share: object = None) -> Enrolled:
