@@ -66,6 +66,14 @@ class _Counting(msgspec.Struct):
     counting: int = 0
 
 
+class _Named(msgspec.Struct):
+    name: str
+
+
+class _Grouped(msgspec.Struct):
+    agents: list[_Named]
+
+
 class Asked(NamedTuple):
     """A page and what is asked for, turn by turn; `ranged` asks each time for another range of it."""
 
@@ -101,7 +109,7 @@ def ask(root: Path, made: Showpieces, asks: int, *, browser: bool) -> list[Row]:
     try:
         with closing(Client(server.http)) as client:
             rows = [_counted(client)]
-            for one in _pages(made):
+            for one in _pages(made, _group(client)):
                 rows.append(_timed(client, one, asks, server.reader))
                 print(table(COLUMNS[:5], rows[-1:]).splitlines()[-1], file=sys.stderr, flush=True)
         if browser:
@@ -123,7 +131,13 @@ def _counted(client: Client) -> Row:
     return {"page": "calls counted, after the start", "first_ms": took, "p50_ms": None, "p95_ms": None, "octets": None}
 
 
-def _pages(made: Showpieces) -> Iterator[Asked]:
+def _group(client: Client) -> str:
+    """Name the user agent with the most attempts, as a parameter is written."""
+    agents = msgspec.json.decode(client.get("/api/v1/statistics"), type=_Grouped).agents
+    return quote(f"agent:{agents[0].name}", safe="")
+
+
+def _pages(made: Showpieces, group: str) -> Iterator[Asked]:
     chance = random.Random(1)
     calls = [quote(one, safe="") for one in chance.sample(made.calls, min(1000, len(made.calls)))]
     hour = quote(HOUR_LONG, safe="")
@@ -142,6 +156,8 @@ def _pages(made: Showpieces) -> Iterator[Asked]:
         "/statistics": "/statistics",
         "/api/v1/statistics": f"/api/v1/statistics?since={day}",
         "/statistics, of a week": "/statistics?range=7d",
+        "/statistics, of a group": f"/statistics?of={group}",
+        "/api/v1/statistics, of a group": f"/api/v1/statistics?since={day}&of={group}",
         "/registrations": "/registrations",
         "/api/v1/registrations": f"/api/v1/registrations?since={day}",
         "/nodes": "/nodes",

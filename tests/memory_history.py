@@ -11,6 +11,7 @@ from chunks import Rtp, make_chunk
 from sipflow.errors import BadQuery, CallUnknown, StorageError
 from sipflow.query.answer import CallPage, CallSummary, Criteria, Fault, Flow, MediaParts
 from sipflow.query.census import Statistics, count_digests
+from sipflow.query.counting import GroupKey
 from sipflow.query.registrations import Registrations
 from sipflow.query.selection import fits
 from sipflow.query.window import Window
@@ -127,7 +128,7 @@ class MemoryHistory:
         stop = start + criteria.limit
         return CallPage(found[start:stop], str(stop) if len(found) > stop else None, list(self.faults))
 
-    def statistics(self, window: Window) -> Statistics:
+    def statistics(self, window: Window, only: GroupKey | None = None) -> Statistics:
         """Count calls as those of one part that knows them whole."""
         self._check()
         digests: dict[str, CallDigest] = {}
@@ -137,7 +138,7 @@ class MemoryHistory:
                 digests[each.call_id].merge(one)
             else:
                 digests[each.call_id] = one
-        return count_digests(digests.values(), window, list(self.faults))
+        return count_digests(digests.values(), window, list(self.faults), only)
 
     def registrations(self, _window: Window, _user: str | None = None, _limit: int = 200) -> Registrations:
         """List nobody: no test registers here."""

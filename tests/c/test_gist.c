@@ -54,6 +54,7 @@ static void calls_and_rows_are_what_the_messages_say(void)
     struct sf_digest d = sf_gist_digest(&gist, a);
     CHECK(d.first_us == 100 && d.last_us == 300 && d.sip_messages == 3 && d.begins);
     CHECK(d.moment_us[SF_INVITE] == 100 && d.moment_us[SF_BYE] == 300);
+    CHECK(d.moment_us[SF_BYE_ANSWER] == SF_NEVER);
     CHECK(d.moment_us[SF_ANSWER] == SF_NEVER && d.status == 486 && d.status_us == 200);
     CHECK_TEXT(d.reason, "Busy");
     CHECK_TEXT(d.party[SF_METHOD], "INVITE");

@@ -283,6 +283,7 @@ static void a_row_stays_where_it_stands(void)
 {
     static const char answer[] = "SIP/2.0 200 OK\r\nCSeq: 1 INVITE\r\n\r\n";
     static const char bye[] = "BYE sip:b@h SIP/2.0\r\nTo: <sip:b@h>;tag=2\r\nCSeq: 2 BYE\r\n\r\n";
+    static const char gone[] = "SIP/2.0 200 OK\r\nCSeq: 2 BYE\r\n\r\n";
     char database[128];
     snprintf(database, sizeof database, "%s", named("rows.db"));
     make_tables(database);
@@ -296,10 +297,13 @@ static void a_row_stays_where_it_stands(void)
     int64_t spare = ask(database, "SELECT sum(length(spare)) FROM call_meta");
     append_to_all(index, answer, NOW + 2000000);
     append_to_all(index, bye, NOW + 4000000);
+    append_to_all(index, gone, NOW + 5000000);
     CHECK(ask(database, "SELECT count(*) FROM call_meta WHERE answer_us < bye_us") == CALLS);
-    /* New are three times, a status, its phrase, and a count above one: 3 * 8 + 2 + 2 + 1 octets.
+    CHECK(ask(database, "SELECT count(*) FROM call_meta WHERE bye_us + 1000000 = bye_answer_us") ==
+          CALLS);
+    /* New are four times, a status, its phrase, and a count above one: 4 * 8 + 2 + 2 + 1 octets.
      */
-    CHECK(ask(database, "SELECT sum(length(spare)) FROM call_meta") == spare - 29 * CALLS);
+    CHECK(ask(database, "SELECT sum(length(spare)) FROM call_meta") == spare - 37 * CALLS);
     sf_index_free(index);
     close(fd);
 }

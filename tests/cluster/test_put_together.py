@@ -16,7 +16,7 @@ from sipflow.config import Address, Settings
 from sipflow.importer import import_files
 from sipflow.node import Node
 from sipflow.query.census import Tallied, statistics_of
-from sipflow.query.counting import Count
+from sipflow.query.counting import Count, GroupKey
 from sipflow.query.history import History
 from sipflow.query.registrations import Enrolled, together
 from sipflow.query.window import Window
@@ -80,6 +80,49 @@ def test_attempts_to_register_add_up_over_nodes(tmp_path: Path) -> None:
         assert found.rrd_s == pytest.approx(0.4)
         assert found == expected
         assert cluster.statistics(Window()) == history.statistics(Window())
+
+
+def talking(call_id: str, at_s: float, agent: str, gone_s: float | None) -> list[tuple[int, bytes]]:
+    """Write a call of ten seconds; its BYE is answered after `gone_s`, or never."""
+    at_us = T0 + round(at_s * SECOND_US)
+
+    def of(start: str, number: str, to_tag: str = "b") -> bytes:
+        return sip(start, call_id, number, to_tag=to_tag).replace(
+            b"\r\nCSeq:", f"\r\nUser-Agent: {agent}\r\nCSeq:".encode()
+        )
+
+    frames = [
+        (at_us, frame(PHONE, REGISTRAR, of("INVITE sip:bob@example.com SIP/2.0", "1 INVITE", ""))),
+        (at_us + SECOND_US, frame(REGISTRAR, PHONE, of("SIP/2.0 200 OK", "1 INVITE"))),
+        (at_us + 11 * SECOND_US, frame(PHONE, REGISTRAR, of("BYE sip:bob@example.com SIP/2.0", "2 BYE"))),
+    ]
+    if gone_s is not None:
+        gone_us = at_us + 11 * SECOND_US + round(gone_s * SECOND_US)
+        frames.append((gone_us, frame(REGISTRAR, PHONE, of("SIP/2.0 200 OK", "2 BYE"))))
+    return frames
+
+
+def test_a_group_adds_up_over_nodes(tmp_path: Path) -> None:
+    one = [*talking("a", 0, "pbx", 0.1), *talking("b", 60, "<i>phone", 0.5), *talking("c", 90, "pbx", None)]
+    other = talking("d", 3700, "pbx", 0.7)
+    # A call whose end another node has, as after a change of the list of nodes.
+    parted = talking("e", 120, "pbx", 0.4)
+    one += parted[:2]
+    other += parted[2:]
+    both = imported(tmp_path / "both", one + other)
+    with (
+        closing(History.open(both)) as history,
+        asked(imported(tmp_path / "one", one), imported(tmp_path / "other", other)) as cluster,
+    ):
+        pbx = GroupKey("agent", "pbx")
+        found = cluster.statistics(Window(), pbx)
+        assert found == history.statistics(Window(), pbx)
+        assert [hour.ratios.attempts for hour in found.hours] == [3, 1]
+        assert (found.total.completed, found.total.disconnected, found.total.undisconnected) == (3, 3, 1)
+        assert found.total.sdd_s == pytest.approx(0.4)
+        assert found.sources == []
+        phone = cluster.statistics(Window(), GroupKey("agent", "<i>phone"))
+        assert phone.total == next(one.ratios for one in cluster.statistics(Window()).agents if one.name == "<i>phone")
 
 
 def test_parts_that_are_not_counted_yet_add_up() -> None:

@@ -66,7 +66,7 @@ class Shelf:
     def media(self, call_id: str, window: Window = ALWAYS) -> MediaParts:
         raise NotImplementedError
 
-    def count(self, window: Window, share: object = None) -> Tallied:
+    def count(self, window: Window, share: object = None, only: object = None) -> Tallied:
         raise NotImplementedError
 
     def enrolled(self, window: Window, user: str | None, limit: int, share: object = None) -> Enrolled:
@@ -311,9 +311,12 @@ def over_the_wire(note: MediaNote) -> MediaNote:
 
 def test_counts_survive_the_way() -> None:
     digest = CallDigest("x", 1, 900, invite_us=1, ring_us=300, answer_us=500, bye_us=900, method="INVITE", begins=True)
+    digest.bye_answer_us = 950
     tally = Tally()
     tally.merge(tally_of(digest))
     tally.merge(tally_of(CallDigest("y", 1, 2)))
+    tally.merge(tally_of(CallDigest("z", 1, 2, invite_us=1, answer_us=1, bye_us=2)))
+    assert (tally.disconnect.sum_us, tally.undisconnected) == (50, 1)
     count = Count({0: tally}, {"a": tally}, {"b": tally}, {"(others)": tally}, {"x": digest})
     tallied = Tallied(count, [Fault("a", "b")], 3)
     note = msgspec.msgpack.decode(msgspec.msgpack.encode(count_note(tallied)), type=CountNote)

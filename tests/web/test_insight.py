@@ -5,7 +5,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 from xml.etree import ElementTree
 
 import av
@@ -87,9 +87,21 @@ def test_pages(client: httpx.Client) -> None:
 
 def test_statistics(client: httpx.Client) -> None:
     body = client.get("/api/v1/statistics").json()
-    assert (body["total"]["attempts"], body["total"]["asr"], body["total"]["scr"]) == (2, 100.0, 100.0)
+    assert (body["total"]["attempts"], body["total"]["asr"], body["total"]["scr"]) == (2, 100.0, 0.0)
+    assert (body["total"]["sdd_s"], body["total"]["undisconnected"]) == (None, 2)  # no BYE of these is answered
     assert body["sources"][0]["name"] == "192.0.2.1"
     assert client.get("/api/v1/statistics", params={"until": "2026-01-01T00:00:00Z"}).json()["total"]["asr"] is None
+
+
+def test_statistics_of_a_group(client: httpx.Client) -> None:
+    body = client.get("/api/v1/statistics", params={"of": "source:192.0.2.1"}).json()
+    assert (body["total"]["attempts"], len(body["hours"]), body["sources"]) == (2, 1, [])
+    assert client.get("/api/v1/statistics", params={"of": "source:192.0.2.9"}).json()["hours"] == []
+    assert client.get("/api/v1/statistics", params={"of": "agent:"}).json()["total"]["attempts"] == 2
+    for text in ("trunk:192.0.2.1", "source", "source:(others)"):
+        for path in ("/api/v1/statistics", "/statistics"):
+            refused = client.get(path, params={"of": text})
+            assert (refused.status_code, "allowed: source:HOST" in refused.text) == (400, True)
 
 
 def test_registrations(client: httpx.Client) -> None:
@@ -228,13 +240,16 @@ def test_hostile_sip_stays_text() -> None:
     path = quote(call_id, safe="")
     bundle = f"/api/v1/calls/{path}/bundle.html"
     attack = escaped(ATTACK)
+    group = f"/statistics?of=agent%3A{quote_plus(ATTACK)}&amp;since=2000-01-01T00%3A00%3A00Z"
     # Each page, and where on it what was captured has to be read.
     views = {
         f"/calls/{path}": f'data-copy-source="id">x{attack}</code>',
         f"/calls/{path}/message?n=2": f'<span class="t-reason">{attack}',
         f"/calls/{path}/compare?a=1&b=2": f'<td class="wrap mono">SIP/2.0 488 {attack}',
         f"/calls/{path}/quality": f"<code>x{attack}</code>",
-        "/statistics?since=2000-01-01T00:00:00Z": f'<th scope="row" class="wrap">{attack}</th>',
+        "/statistics?since=2000-01-01T00:00:00Z": f'<th scope="row" class="wrap"><a href="{group}">{attack}</a></th>',
+        f"/statistics?since=2000-01-01T00:00:00Z&of={quote(f'agent:{ATTACK}', safe='')}": f": <b>{attack}</b>",
+        f"/statistics?until=2000-01-01T00:00:00Z&of={quote(f'agent:{ATTACK}', safe='')}": f"selected>{attack}</option>",
         bundle: f"<h1>x{attack}</h1>",
         f"{bundle}?pseudonyms=1": f"User-Agent: {attack}\n",
     }

@@ -19,7 +19,7 @@ from sipflow.destination import Upload
 from sipflow.query.history import History
 from sipflow.storage.layout import HOUR_US
 from sipflow.web.app import build
-from sipflow.web.console.wording import clock, count, size
+from sipflow.web.console.wording import DASH, clock, count, size
 
 PAGE = {"Accept": "text/html"}
 ONE, TWO = "one@h/%?", "two@h"
@@ -134,6 +134,17 @@ def of_statistics(attempts: int) -> Callable[[Any], list[str]]:
     return shown
 
 
+def of_group(told: Any) -> list[str]:
+    assert [hour["ratios"]["statuses"] for hour in told["hours"]] == [{"200": 1}, {"200": 1}]
+    assert (told["total"]["completed"], told["total"]["disconnected"], told["sources"]) == (0, 0, [])
+    # Above the table, which has all groups.
+    return [
+        "Source (trunk or phone): Trunk <West> 192.0.2.1 · all calls",
+        "Attempts 2 2 answered",
+        f"SDD {DASH} 0 failed of 0",
+    ]
+
+
 def of_registrations(*users: str) -> Callable[[Any], list[str]]:
     def shown(told: Any) -> list[str]:
         assert [one["call_id"] for one in told["registrations"]] == list(users)
@@ -167,6 +178,9 @@ TWINS = {
     "a pasted Call-ID": Twin("/calls?q=one@h/%25?", "/api/v1/calls?q=one%40h%2F%25%3F&limit=50", of_calls(ONE)),
     "statistics": Twin(f"/statistics?{ALL}", f"/api/v1/statistics?{ALL_ASKED}", of_statistics(2)),
     "statistics of an hour": Twin(f"/statistics?{HOUR}", f"/api/v1/statistics?{HOUR_ASKED}", of_statistics(1)),
+    "statistics of a group": Twin(
+        f"/statistics?{ALL}&of=source:192.0.2.1", f"/api/v1/statistics?{ALL_ASKED}&of=source%3A192.0.2.1", of_group
+    ),
     "registrations": Twin(
         f"/registrations?{ALL}", f"/api/v1/registrations?{ALL_ASKED}", of_registrations("ben", "ann")
     ),

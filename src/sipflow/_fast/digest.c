@@ -47,6 +47,8 @@ static void note_response(struct sf_digest *digest, const struct sf_sip *head, i
         } else if (head->status >= 200 && head->status < FAILED) {
             digest->moment_us[SF_ANSWER] = time_us;
         }
+    } else if (head->status >= 200 && head->status < FAILED && is(head->cseq_method, "BYE")) {
+        digest->moment_us[SF_BYE_ANSWER] = time_us;
     }
     if (head->status >= 200 && !is_one_of(head->cseq_method, within)) {
         digest->status = head->status;

@@ -38,11 +38,11 @@ enum statement {
 };
 
 #define CALL_COLUMNS                                                                               \
-    "call_id, first_us, last_us, invite_us, ring_us, answer_us, cancel_us, bye_us, method, "       \
-    "begins, from_user, to_user, from_uri, to_uri, user_agent, src, dst, status, status_us, "      \
-    "reason, sip_messages, rtp_packets, rtp_streams"
+    "call_id, first_us, last_us, invite_us, ring_us, answer_us, cancel_us, bye_us, "               \
+    "bye_answer_us, method, begins, from_user, to_user, from_uri, to_uri, user_agent, src, dst, "  \
+    "status, status_us, reason, sip_messages, rtp_packets, rtp_streams"
 /* What a row may grow by as its call goes on: four moments, a reason, counts. */
-#define ROOM_TO_GROW 32
+#define ROOM_TO_GROW 40
 /* A value longer than this takes two octets to tell its length (SQLite, "Record Format"). */
 #define SHORT_VALUE 57
 
@@ -51,13 +51,14 @@ static const char *const texts[STATEMENTS] = {
                   "ON id >> 16 = n AND call_id = ?",
     [FIND_STREAMS] = "SELECT id, leg, src, dst, ssrc FROM streams WHERE call = ?",
     [ADD_CALL] = "INSERT INTO call_meta (" CALL_COLUMNS ", spare, id) VALUES "
-                 "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                 "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     /* Neither Call-ID nor first_us: naming them would write their indexes anew each time. */
     [CHANGE_CALL] =
         "UPDATE call_meta SET last_us = ?, invite_us = ?, ring_us = ?, answer_us = ?, "
-        "cancel_us = ?, bye_us = ?, method = ?, begins = ?, from_user = ?, to_user = ?, "
-        "from_uri = ?, to_uri = ?, user_agent = ?, src = ?, dst = ?, status = ?, status_us = ?, "
-        "reason = ?, sip_messages = ?, rtp_packets = ?, rtp_streams = ?, spare = ? WHERE id = ?",
+        "cancel_us = ?, bye_us = ?, bye_answer_us = ?, method = ?, begins = ?, from_user = ?, "
+        "to_user = ?, from_uri = ?, to_uri = ?, user_agent = ?, src = ?, dst = ?, status = ?, "
+        "status_us = ?, reason = ?, sip_messages = ?, rtp_packets = ?, rtp_streams = ?, "
+        "spare = ? WHERE id = ?",
     [CHANGE_FIRST] = "UPDATE call_meta SET first_us = ? WHERE id = ?",
     [CHANGE_MEDIA] = "UPDATE call_meta SET last_us = ?, rtp_packets = ?, rtp_streams = ?, "
                      "spare = ? WHERE id = ?",
@@ -234,7 +235,7 @@ static size_t row_octets(const struct sf_known_call *call)
 {
     const struct sf_digest *d = &call->digest;
     /* An octet for the length of the head, and one for the kind of each value. */
-    size_t octets = 1 + 30;
+    size_t octets = 1 + 31;
     octets += text_octets(call->id_length);
     octets += number_octets(d->first_us) + number_octets(d->last_us);
     for (int i = 0; i < SF_MOMENTS; i++) {
@@ -270,19 +271,19 @@ static bool read_digest(struct sf_index *index, struct sf_known_call *call, sqli
     for (int i = 0; i < SF_MOMENTS; i++) {
         d->moment_us[i] = column_time(s, 3 + i);
     }
-    d->party[SF_METHOD] = column_text(s, 8);
-    d->begins = sqlite3_column_int(s, 9) != 0;
+    d->party[SF_METHOD] = column_text(s, 9);
+    d->begins = sqlite3_column_int(s, 10) != 0;
     for (int i = 0; i < SF_PARTY_TEXTS - 1; i++) {
-        d->party[SF_FROM_USER + i] = column_text(s, 10 + i);
+        d->party[SF_FROM_USER + i] = column_text(s, 11 + i);
     }
-    d->status = (uint32_t)sqlite3_column_int(s, 17);
-    d->status_us = column_time(s, 18);
-    d->reason = column_text(s, 19);
-    d->sip_messages = (uint64_t)sqlite3_column_int64(s, 20);
-    call->rtp_packets = (uint64_t)sqlite3_column_int64(s, 21);
-    call->rtp_streams = (uint64_t)sqlite3_column_int64(s, 22);
-    call->id = sqlite3_column_int64(s, 23);
-    call->row_octets = row_octets(call) + text_octets((size_t)sqlite3_column_int(s, 24));
+    d->status = (uint32_t)sqlite3_column_int(s, 18);
+    d->status_us = column_time(s, 19);
+    d->reason = column_text(s, 20);
+    d->sip_messages = (uint64_t)sqlite3_column_int64(s, 21);
+    call->rtp_packets = (uint64_t)sqlite3_column_int64(s, 22);
+    call->rtp_streams = (uint64_t)sqlite3_column_int64(s, 23);
+    call->id = sqlite3_column_int64(s, 24);
+    call->row_octets = row_octets(call) + text_octets((size_t)sqlite3_column_int(s, 25));
     call->stored_first_us = d->first_us;
     return sf_callbook_keep(&index->book, call, SF_TOOK_PARTY | SF_TOOK_REASON) ||
            fail(index, ENOMEM);

@@ -6,14 +6,14 @@ from typing import Any, Final
 
 from sipflow.archive.columns import COLUMNS, TABLE_VERSION, Column
 from sipflow.archive.extra import extra
-from sipflow.storage.index import version_of
+from sipflow.storage.index import BYE_ANSWER, version_of
 
 # Rows that are Python objects at one time; what is made of them is a tenth of the size.
 ROWS_AT_ONCE: Final = 8192
-# Version 1 of the index does not judge media.
+# Version 1 of the index does not judge media, and knows of the answer to a BYE only by its messages.
 _SOURCE: Final = {
-    1: "(SELECT *, NULL AS loss_percent, NULL AS jitter_us, NULL AS mos, NULL AS mos_scale, NULL AS one_way "
-    "FROM call_meta)",
+    1: f"(SELECT *, {BYE_ANSWER[1]} AS bye_answer_us, NULL AS loss_percent, NULL AS jitter_us, NULL AS mos, "
+    "NULL AS mos_scale, NULL AS one_way FROM call_meta)",
     2: "call_meta",
 }
 _SELECT: Final = ", ".join(f"{column.expression} AS {column.name}" for column in COLUMNS)

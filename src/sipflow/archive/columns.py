@@ -92,6 +92,7 @@ COLUMNS: Final = (
     Column("mos_scale", "text", "`NB` or `WB`: what `mos` is relative to; the two are not comparable", "mos_scale"),
     Column("one_way", "flag", "answered, and all its streams go in one direction", "one_way"),
     Column("part", "text", "the part that holds it, e.g. `2026/06/01/00`; `sipflow` finds its packets there", ":part"),
+    Column("bye_answer_time", "moment", "earliest 2xx to a BYE", "bye_answer_us"),
 )  # fmt: skip
 
 

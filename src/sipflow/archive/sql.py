@@ -20,6 +20,7 @@ _NAMES: Final = ", ".join([*(one.name for one in COLUMNS), *PARTITIONS])
 # How the parts of a call are put together, by the columns of call_meta, as CallDigest.merge does (wire/dialog.py).
 # Streams of several parts may be the same: the most of one part is what is certain.
 _PARTY: Final = ("method", "from_user", "to_user", "from_uri", "to_uri", "user_agent", "src", "dst")
+_MOMENTS: Final = ("invite", "ring", "answer", "cancel", "bye", "bye_answer")
 _STATUS: Final = ("status", "status_time", "reason")
 _BY_PARTY: Final = "(ORDER BY NOT begins, first_time) FILTER (WHERE method <> '')"
 _BY_STATUS: Final = (
@@ -38,7 +39,7 @@ _MERGED: Final = {
     "begins": "bool_or(begins)",
     "first_us": "epoch_us(min(first_time))",
     "last_us": "epoch_us(max(last_time))",
-    **{f"{name}_us": f"epoch_us(min({name}_time))" for name in ("invite", "ring", "answer", "cancel", "bye")},
+    **{f"{name}_us": f"epoch_us(min({name}_time))" for name in _MOMENTS},
     **{name: f"coalesce({_ordered(name, _BY_PARTY)}, '')" for name in _PARTY},
     "status": _ordered("status", _BY_STATUS),
     "status_us": f"epoch_us({_ordered('status_time', _BY_STATUS)})",

@@ -16,6 +16,7 @@ from sipflow.placement import Placement
 from sipflow.query.answer import CallPage, CallSummary, Criteria, Flow, MediaParts, together
 from sipflow.query.asking import summary
 from sipflow.query.census import Statistics, Tallied, statistics_of
+from sipflow.query.counting import GroupKey
 from sipflow.query.expiry import expired, have_expired
 from sipflow.query.listed import Known
 from sipflow.query.registrations import USERS_MAX, Enrolled, Registrations
@@ -166,16 +167,16 @@ class Cluster:
 
         return PageOfAll(self._members, criteria, pages, self._gather).page()
 
-    def statistics(self, window: Window) -> Statistics:
-        """Count the calls that began in a window, and what became of them. Raises StorageError."""
+    def statistics(self, window: Window, only: GroupKey | None = None) -> Statistics:
+        """Count the calls that began in a window, all or those of one group, by outcome. Raises StorageError."""
         share = self._shares()
 
         def question(member: Member) -> Question[Tallied]:
-            return lambda holding: holding.count(window, share(member))
+            return lambda holding: holding.count(window, share(member), only)
 
         found = self._needed(self._gather(self._members, question, LONG))
         faults = together(*(placed(member, one.faults) for member, one in found.answers), found.faults)
-        return statistics_of([one for _, one in found.answers], window, faults)
+        return statistics_of([one for _, one in found.answers], window, faults, only)
 
     def registrations(self, window: Window, user: str | None = None, limit: int = USERS_MAX) -> Registrations:
         """List the users that registered, or tried to, the latest first; contacts of each. Raises StorageError."""

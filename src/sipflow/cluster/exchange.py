@@ -5,6 +5,7 @@ from typing import Final
 import msgspec
 
 from sipflow.query.answer import Criteria, Fault
+from sipflow.query.counting import GroupKey
 from sipflow.query.share import Share
 from sipflow.query.window import Window
 from sipflow.wire.dialog import CallDigest
@@ -32,12 +33,16 @@ class OfCalls(msgspec.Struct, frozen=True):
 
 
 class OfWindow(msgspec.Struct, frozen=True):
-    """Asks for counts, or for users that registered, contacts of the first `limit`; of a share of all if given."""
+    """Asks for counts, or for users that registered, contacts of the first `limit`; of a share of all if given.
+
+    Counts are those of the group `only`, if given.
+    """
 
     window: Window
     user: str | None = None
     limit: int = 0
     share: Share | None = None
+    only: GroupKey | None = None
 
 
 class OfSearch(msgspec.Struct, frozen=True):
@@ -91,6 +96,8 @@ class TallyNote(msgspec.Struct, frozen=True, array_like=True):
     refusal: tuple[int, int]
     ringing: tuple[int, int]
     talk: tuple[int, int]
+    disconnect: tuple[int, int]
+    undisconnected: int
     mos_count: int
     mos_sum: float
 

@@ -28,6 +28,7 @@ from sipflow.errors import BadQuery, ServerUnreachable, SipflowError, StorageErr
 from sipflow.node import Node
 from sipflow.query.answer import CallPage, Criteria, Flow, MediaParts
 from sipflow.query.census import Tallied
+from sipflow.query.counting import GroupKey
 from sipflow.query.listed import Known
 from sipflow.query.registrations import Enrolled
 from sipflow.query.share import Share
@@ -143,9 +144,9 @@ class Peer:
         """List the calls that are there. Raises BadQuery."""
         return self._ask("calls", OfSearch(criteria), CallPage, 1.0 + (criteria.patience_s or 0.0) / self._limit_s)
 
-    def count(self, window: Window, share: Share | None = None) -> Tallied:
+    def count(self, window: Window, share: Share | None = None, only: GroupKey | None = None) -> Tallied:
         """Count the calls of a window."""
-        return noted_count(self._ask("count", OfWindow(window, share=share), CountNote, LONG))
+        return noted_count(self._ask("count", OfWindow(window, share=share, only=only), CountNote, LONG))
 
     def enrolled(self, window: Window, user: str | None, limit: int, share: Share | None = None) -> Enrolled:
         """List all users that registered."""

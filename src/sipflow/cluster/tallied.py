@@ -40,17 +40,19 @@ def noted_count(note: CountNote) -> Tallied:
 
 
 def _noted(tally: Tally) -> TallyNote:
-    response, refusal, ringing, talk = (
-        (span.count, span.sum_us) for span in (tally.response, tally.refusal, tally.ringing, tally.talk)
+    response, refusal, ringing, talk, disconnect = (
+        (span.count, span.sum_us)
+        for span in (tally.response, tally.refusal, tally.ringing, tally.talk, tally.disconnect)
     )
     return TallyNote(
         list(tally.statuses.items()), tally.answered, tally.completed, response, refusal, ringing, talk,
-        tally.mos_count, tally.mos_sum,
+        disconnect, tally.undisconnected, tally.mos_count, tally.mos_sum,
     )  # fmt: skip
 
 
 def _read(note: TallyNote) -> Tally:
     return Tally(
         Counter(dict(note.statuses)), note.answered, note.completed, Span(*note.response), Span(*note.refusal),
-        Span(*note.ringing), Span(*note.talk), note.mos_count, note.mos_sum,
+        Span(*note.ringing), Span(*note.talk), Span(*note.disconnect), note.undisconnected,
+        note.mos_count, note.mos_sum,
     )  # fmt: skip

@@ -16,7 +16,9 @@ from sipflow.query.listed import Listed
 from sipflow.wire.dialog import CallDigest
 from sipflow.wire.packet import Message
 
-_MOMENTS = ("first_us", "last_us", "invite_us", "ring_us", "answer_us", "cancel_us", "bye_us", "status_us")
+_MOMENTS = (
+    "first_us", "last_us", "invite_us", "ring_us", "answer_us", "cancel_us", "bye_us", "bye_answer_us", "status_us",
+)  # fmt: skip
 
 
 def union_of_flows(call_id: str, flows: Sequence[Flow]) -> Flow:

@@ -9,7 +9,7 @@ import msgspec
 
 from sipflow.query.answer import Fault
 from sipflow.query.asking import Asking
-from sipflow.query.counting import OTHERS, Count, count_part, fold
+from sipflow.query.counting import OTHERS, Count, GroupKey, PartCount, count_part, fold
 from sipflow.query.enumerator import FRESH_SECONDS, Enumerator, Room
 from sipflow.query.parts import bounds
 from sipflow.query.remembered import Remembered
@@ -48,9 +48,8 @@ class Group(msgspec.Struct, frozen=True):
 class Statistics(msgspec.Struct, frozen=True):
     """The attempts that began in a window, counted from the index: INVITEs that open a call, one per Call-ID.
 
-    Groups are the GROUPS_SHOWN with the most attempts. What was received in the last seconds and is not in a bucket yet
-    is not counted. The index does not know when a BYE was answered: `completed` takes every BYE, and there is no
-    session disconnect delay.
+    Groups are the GROUPS_SHOWN with the most attempts; none where one group was asked for, of which all else then is.
+    What was received in the last seconds and is not in a bucket yet is not counted.
 
     `counting` parts are not counted yet and are missing here, which makes the answer partial: they are being counted,
     ask again. Only large parts that nobody asked for before take so long.
@@ -77,27 +76,29 @@ class Tallied(NamedTuple):
 class Census:
     """Counts, and remembers what it counted. Safe to ask from several threads."""
 
-    def __init__(self, enumerator: Enumerator[Count]) -> None:
+    def __init__(self, enumerator: Enumerator[PartCount]) -> None:
         """Remember nothing yet."""
         self._enumerator = enumerator
         self._sums: Remembered[tuple[object, ...], _Sum] = Remembered(_SUMS_REMEMBERED)
         self._answers: Remembered[tuple[object, ...], Statistics] = Remembered(_ANSWERS_REMEMBERED)
 
-    def take(self, asking: Asking, window: Window) -> Statistics:
-        """Count the calls that began in a window."""
+    def take(self, asking: Asking, window: Window, only: GroupKey | None = None) -> Statistics:
+        """Count the calls that began in a window, all or those of one group."""
         low, high = bounds(window)
         parts = [part for part in asking.parts() if _concerns(part, low, high)]
-        key = (low, high, *((part.path, part.revision) for part in parts))
+        key = (low, high, only, *((part.path, part.revision) for part in parts))
         known = self._answers.find(key, FRESH_SECONDS)
         if known is None:
-            known = self._taken(_Round(asking, low, high), parts)
+            known = self._taken(_Round(asking, low, high, only=only), parts)
             if not known.partial:
                 self._answers.keep(key, known)
         return known
 
-    def count(self, asking: Asking, window: Window, share: Share | None) -> Tallied:
+    def count(
+        self, asking: Asking, window: Window, share: Share | None = None, only: GroupKey | None = None
+    ) -> Tallied:
         """Count them, those of a share if given, and leave aside the calls of which another place may know more."""
-        turn = _Round(asking, *bounds(window), share)
+        turn = _Round(asking, *bounds(window), share, only)
         count = self._every(turn, [part for part in asking.parts() if _concerns(part, turn.low, turn.high)], last=False)
         return Tallied(count, asking.faults, turn.missing)
 
@@ -108,10 +109,10 @@ class Census:
     def _every(self, turn: "_Round", parts: Sequence[Part], *, last: bool) -> Count:
         total = self._sealed(turn, [part for part in parts if part.sealed])
         counts = [self._count(turn, part) for part in parts if not part.sealed]
-        return _together([total, *counts], turn.low, turn.high, last=last)
+        return _together([total, *counts], turn.low, turn.high, turn.only, last=last)
 
     def _sealed(self, turn: "_Round", parts: Sequence[Part]) -> Count:
-        key = (turn.low, turn.high, turn.share, *((part.path, part.revision) for part in parts))
+        key = (turn.low, turn.high, turn.share, turn.only, *((part.path, part.revision) for part in parts))
         known = self._sums.find(key)
         if known is not None:
             for part, identity in known.sources:
@@ -120,7 +121,7 @@ class Census:
         before = len(turn.asking.faults)
         # The newest first: that is where people look.
         counts = [self._count(turn, part) for part in parts]
-        total = _together(counts, turn.low, turn.high, last=False)
+        total = _together(counts, turn.low, turn.high, turn.only, last=False)
         if len(turn.asking.faults) == before and not turn.missing:
             self._sums.keep(key, _Sum(total, tuple(turn.sources)))
         return total
@@ -139,7 +140,7 @@ class Census:
             turn.sources.append((part, found.identity))
             if not found.faults:
                 turn.asking.recheck(part, found.identity)
-        return found.total
+        return found.total.summed(turn.only)
 
 
 class _Sum(NamedTuple):
@@ -151,37 +152,42 @@ class _Sum(NamedTuple):
 
 @dataclass(slots=True)
 class _Round:
-    """One question: its window [us] and share, what may still be counted for it, and what is not counted yet."""
+    """One question: its window [us], share and group, what may be counted for it now, and what is not counted yet."""
 
     asking: Asking
     low: int
     high: int
     share: Share | None = None
+    only: GroupKey | None = None
     room: Room = field(default_factory=Room)
     missing: int = 0
     sources: list[tuple[Part, Hashable]] = field(default_factory=list)
 
 
-def count_digests(digests: Iterable[CallDigest], window: Window, faults: list[Fault]) -> Statistics:
-    """Count calls that are known as a whole, those that began in a window."""
+def count_digests(
+    digests: Iterable[CallDigest], window: Window, faults: list[Fault], only: GroupKey | None = None
+) -> Statistics:
+    """Count calls that are known as a whole, those that began in a window and are of a group if given."""
     count = Count(unfinished={digest.call_id: digest for digest in digests})
-    return _statistics(_together([count], *bounds(window), last=True), faults)
+    return _statistics(_together([count], *bounds(window), only, last=True), faults)
 
 
-def statistics_of(tallied: Sequence[Tallied], window: Window, faults: list[Fault]) -> Statistics:
-    """Put together what several places count; `faults` are those of all."""
-    total = _together([one.total for one in tallied], *bounds(window), last=True)
+def statistics_of(
+    tallied: Sequence[Tallied], window: Window, faults: list[Fault], only: GroupKey | None = None
+) -> Statistics:
+    """Put together what several places count, all or one group as they were asked; `faults` are those of all."""
+    total = _together([one.total for one in tallied], *bounds(window), only, last=True)
     return _statistics(total, faults, sum(one.counting for one in tallied))
 
 
-def settled(count: Count, most: int, window: Window) -> Count:
+def settled(count: Count, most: int, window: Window, only: GroupKey | None = None) -> Count:
     """Keep `most` calls aside of which another place may know more, the latest; count the others as they are."""
     if len(count.unfinished) <= most:
         return count
     latest = sorted(count.unfinished.values(), key=lambda digest: digest.first_us)[-most:]
     aside = {digest.call_id: digest for digest in latest}
     rest = {call_id: digest for call_id, digest in count.unfinished.items() if call_id not in aside}
-    counted = _together([dataclasses.replace(count, unfinished=rest)], *bounds(window), last=True)
+    counted = _together([dataclasses.replace(count, unfinished=rest)], *bounds(window), only, last=True)
     counted.unfinished = aside
     return counted
 
@@ -197,8 +203,8 @@ def _concerns(part: Part, low: int, high: int) -> bool:
     return part.t1_us >= low and part.t0_us <= high + _TAIL_US
 
 
-def _together(counts: Iterable[Count], low: int, high: int, *, last: bool) -> Count:
-    """Put counts together, and the parts of calls that lie in several of them.
+def _together(counts: Iterable[Count], low: int, high: int, only: GroupKey | None, *, last: bool) -> Count:
+    """Put counts together, all groups or only one, and the parts of calls that lie in several of them.
 
     Calls that are not over stay `unfinished` for whoever knows more; the `last` to ask counts them as they are.
     """
@@ -218,12 +224,12 @@ def _together(counts: Iterable[Count], low: int, high: int, *, last: bool) -> Co
         if last or digest.whole:
             del found.unfinished[call_id]
             if digest.begins and digest.method == "INVITE" and low <= digest.first_us <= high:
-                _add(found, digest)
+                _add(found, digest, only)
     fold(found)
     return found
 
 
-def _add(count: Count, digest: CallDigest) -> None:
+def _add(count: Count, digest: CallDigest, only: GroupKey | None) -> None:
     tally = tally_of(digest)
     keys: dict[str, int | str] = {
         "hours": digest.first_us // HOUR_US * HOUR_US,
@@ -231,6 +237,8 @@ def _add(count: Count, digest: CallDigest) -> None:
         "destinations": _host(digest.dst),
         "agents": digest.user_agent,
     }
+    if only is not None:
+        keys = {"hours": keys["hours"]} if keys[only.field] == only.name else {}
     for name, key in keys.items():
         count.group(name).setdefault(key, Tally()).merge(tally)
 

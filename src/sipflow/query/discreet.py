@@ -7,6 +7,7 @@ import msgspec
 from sipflow.media.hidden import masked_message
 from sipflow.query.answer import CallPage, CallSummary, Criteria, Flow, MediaParts
 from sipflow.query.census import Statistics
+from sipflow.query.counting import GroupKey
 from sipflow.query.registrations import USERS_MAX, Registrations
 from sipflow.query.remembered import Remembered
 from sipflow.query.source import CallSource
@@ -46,9 +47,9 @@ class Discreet:
         """List calls, newest first."""
         return self._source.calls(criteria)
 
-    def statistics(self, window: Window) -> Statistics:
-        """Count the calls that began in a window."""
-        return self._source.statistics(window)
+    def statistics(self, window: Window, only: GroupKey | None = None) -> Statistics:
+        """Count the calls that began in a window, all or those of one group."""
+        return self._source.statistics(window, only)
 
     def registrations(self, window: Window, user: str | None = None, limit: int = USERS_MAX) -> Registrations:
         """List the users that registered."""

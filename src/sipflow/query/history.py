@@ -15,7 +15,7 @@ from sipflow.query import expiry
 from sipflow.query.answer import CallPage, CallSummary, Criteria, Fault, Flow, MediaParts
 from sipflow.query.asking import Asking, Places, summary
 from sipflow.query.census import Census, Statistics, Tallied
-from sipflow.query.counting import Count
+from sipflow.query.counting import GroupKey, PartCount
 from sipflow.query.descent import Began
 from sipflow.query.enumerator import Enumerator
 from sipflow.query.extent import Extent, extent_of, is_sound
@@ -68,7 +68,7 @@ class History:
         self._shelf = PartShelf(root, remote=remote)
         self._soundness = Soundness()
         self._whereabouts = Whereabouts(root, self._soundness)
-        self._counts = Enumerator(self._asking, Count)
+        self._counts = Enumerator(self._asking, PartCount)
         self._census = Census(self._counts)
         self._registered = Enumerator[list[Registered]](self._asking, list)
         self._registrar = Registrar(self._registered)
@@ -213,10 +213,10 @@ class History:
             raise StorageError("read", self._root, "; ".join(dict.fromkeys(fault.what for fault in page.faults)))
         return page
 
-    def statistics(self, window: Window) -> Statistics:
-        """Count the calls that began in a window, and what became of them. Raises StorageError."""
+    def statistics(self, window: Window, only: GroupKey | None = None) -> Statistics:
+        """Count the calls that began in a window, all or those of one group, by outcome. Raises StorageError."""
         with self._asking() as asking:
-            return self._census.take(asking, window)
+            return self._census.take(asking, window, only)
 
     def count_ahead(self, window: Window, share: Share | None = None) -> None:
         """Begin to count what `statistics`, or `count` of a share, will be asked for. Raises StorageError."""
@@ -255,10 +255,13 @@ class History:
         with closing(self._live.calls(heads=False)) as live, self._asking(live) as asking:
             return _known(asking, call_ids, live.messages)
 
-    def count(self, window: Window, share: Share | None = None) -> Tallied:
-        """Count the calls of a window, of a share if given, those aside that others may know. Raises StorageError."""
+    def count(self, window: Window, share: Share | None = None, only: GroupKey | None = None) -> Tallied:
+        """Count the calls of a window, of a share and group if given, those aside that others may know.
+
+        Raises StorageError.
+        """
         with self._asking() as asking:
-            return self._census.count(asking, window, share)
+            return self._census.count(asking, window, share, only)
 
     def _says(self, call_id: str, criteria: Criteria) -> bool:
         """Tell whether each text that is wanted is in some message of a call, and none that is not."""

@@ -17,12 +17,11 @@ from sipflow.query.stored_chunk import HeldContent, StoredChunk
 from sipflow.query.window import Window
 from sipflow.storage.block import Block, header_at, read_block
 from sipflow.storage.contents import UNREADABLE
-from sipflow.storage.index import connect, read_digest, version_of
+from sipflow.storage.index import DIGEST_COLUMNS, connect, read_digest, version_of
 from sipflow.storage.source import Span
 from sipflow.wire.dialog import CallDigest
 from sipflow.wire.packet import Chunk, Message, StreamKey
 
-_DIGEST = ", ".join(CallDigest.__struct_fields__)
 _TYPES = [int if field.type is bool else field.type for field in msgspec.structs.fields(CallDigest)]
 # The number of a call, its RTP packets, the worst of its media and the fields of its digest, as SQLite gives them.
 _WORST = (float | None, int | None, float | None, str | None, int | None)
@@ -383,14 +382,14 @@ class OpenPart:
             values += condition.values
         rows = self._rows(
             _NEWEST_ROW,
-            f"SELECT rtp_packets, rtp_streams, {_WORST_COLUMNS[self._version]}, {_DIGEST} "
+            f"SELECT rtp_packets, rtp_streams, {_WORST_COLUMNS[self._version]}, {DIGEST_COLUMNS[self._version]} "
             f"FROM call_meta WHERE {' AND '.join(clauses)} ORDER BY first_us DESC, call_id DESC LIMIT {limit}",
             values,
         )
         return [Row(read_digest(row[7:]), row[0], row[1], Worst(*row[2:7])) for row in rows]
 
     def _list(self, where: str, values: Sequence[object]) -> list[Listed]:
-        columns = f"id, rtp_packets, {_WORST_COLUMNS[self._version]}, {_DIGEST}"
+        columns = f"id, rtp_packets, {_WORST_COLUMNS[self._version]}, {DIGEST_COLUMNS[self._version]}"
         rows = self._rows(_DIGEST_ROW, f"SELECT {columns} FROM call_meta {where}", values)
         return [self._listed(row[0], row[1], row[7:])._replace(worst=Worst(*row[2:7])) for row in rows]
 

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from sipflow.query.answer import CallPage, CallSummary, Criteria, Flow, MediaParts
 from sipflow.query.census import Statistics, Tallied
+from sipflow.query.counting import GroupKey
 from sipflow.query.listed import Known
 from sipflow.query.registrations import Enrolled, Registrations
 from sipflow.query.share import Share
@@ -33,8 +34,8 @@ class CallSource(Protocol):
         """List calls, newest first. Raises BadQuery for a cursor that is not one of ours."""
         ...
 
-    def statistics(self, window: Window) -> Statistics:
-        """Count the calls that began in a window, and what became of them."""
+    def statistics(self, window: Window, only: GroupKey | None = ...) -> Statistics:
+        """Count the calls that began in a window, all or those of one group, and what became of them."""
         ...
 
     def registrations(self, window: Window, user: str | None = ..., limit: int = ...) -> Registrations:
@@ -64,8 +65,8 @@ class Holding(Protocol):
         """List the calls that are here, newest first, as they are known here."""
         ...
 
-    def count(self, window: Window, share: Share | None = ...) -> Tallied:
-        """Count the calls of a window, of a share if given, those aside of which another place may know more."""
+    def count(self, window: Window, share: Share | None = ..., only: GroupKey | None = ...) -> Tallied:
+        """Count the calls of a window, of a share and group if given; those aside that another place may know."""
         ...
 
     def enrolled(self, window: Window, user: str | None, limit: int, share: Share | None = ...) -> Enrolled:

@@ -22,11 +22,12 @@ _CHALLENGES: Final = frozenset({401, 402, 407})
 class Ratios(msgspec.Struct, frozen=True):
     """What the attempts of a group came to; percentages and seconds, None where nothing can be divided by.
 
-    `answered` had a 2xx, `completed` a BYE after it, `redirected` a 3xx at last. Percentages: `ser`, `seer`, `isa` and
-    `scr` as RFC 6076 defines them, `asr` and `ner` as E.425 does. Means: `acd_s` talk per answered call, `sdt_s` talk
-    per completed call, `srd_s` from INVITE to the first sign of the called side, `srd_failed_s` from INVITE to a
-    refusal, `pdd_s` from INVITE to ringing, `mos` of the worst streams. `statuses` counts final statuses, "none" where
-    there was none.
+    `answered` had a 2xx, `completed` a BYE after it that had its own 2xx, `redirected` a 3xx at last. Percentages:
+    `ser`, `seer`, `isa` and `scr` as RFC 6076 defines them, `asr` and `ner` as E.425 does. Means: `acd_s` talk per
+    answered call, `sdt_s` talk per answered call that a BYE ended, `srd_s` from INVITE to the first sign of the called
+    side, `srd_failed_s` from INVITE to a refusal, `pdd_s` from INVITE to ringing, `sdd_s` from BYE to its 2xx, `mos`
+    of the worst streams. `disconnected` calls had a 2xx to their BYE, `undisconnected` none. `statuses` counts final
+    statuses, "none" where there was none.
     """
 
     attempts: int
@@ -44,6 +45,9 @@ class Ratios(msgspec.Struct, frozen=True):
     srd_s: float | None
     srd_failed_s: float | None
     pdd_s: float | None
+    sdd_s: float | None
+    disconnected: int
+    undisconnected: int
     mos: float | None
     statuses: dict[str, int]
 
@@ -77,6 +81,8 @@ class Tally:
     refusal: Span = field(default_factory=Span)
     ringing: Span = field(default_factory=Span)
     talk: Span = field(default_factory=Span)
+    disconnect: Span = field(default_factory=Span)
+    undisconnected: int = 0
     mos_count: int = 0
     mos_sum: float = 0.0
 
@@ -89,6 +95,8 @@ class Tally:
         self.refusal.add(other.refusal.count, other.refusal.sum_us)
         self.ringing.add(other.ringing.count, other.ringing.sum_us)
         self.talk.add(other.talk.count, other.talk.sum_us)
+        self.disconnect.add(other.disconnect.count, other.disconnect.sum_us)
+        self.undisconnected += other.undisconnected
         self.mos_count += other.mos_count
         self.mos_sum += other.mos_sum
 
@@ -118,6 +126,9 @@ class Tally:
             srd_s=self.response.mean_s,
             srd_failed_s=self.refusal.mean_s,
             pdd_s=self.ringing.mean_s,
+            sdd_s=self.disconnect.mean_s,
+            disconnected=self.disconnect.count,
+            undisconnected=self.undisconnected,
             mos=self.mos_sum / self.mos_count if self.mos_count else None,
             statuses={"none" if s is None else str(s): n for s, n in sorted(self.statuses.items(), key=_by_status)},
         )
@@ -134,9 +145,8 @@ def tally_of(digest: CallDigest) -> Tally:
     if begun_us is None:
         return tally
     tally.answered = int(answer_us is not None)
-    if answer_us is not None and digest.bye_us is not None:
-        tally.completed = 1
-        tally.talk.add(1, max(0, digest.bye_us - answer_us))
+    if digest.bye_us is not None:
+        _add_end(tally, digest, digest.bye_us)
     first_us = ring_us if ring_us is not None and (answer_us is None or ring_us < answer_us) else answer_us
     if first_us is not None:
         tally.response.add(1, max(0, first_us - begun_us))
@@ -145,6 +155,16 @@ def tally_of(digest: CallDigest) -> Tally:
     if refused(digest) and digest.status_us is not None:
         tally.refusal.add(1, max(0, digest.status_us - begun_us))
     return tally
+
+
+def _add_end(tally: Tally, digest: CallDigest, bye_us: int) -> None:
+    if digest.bye_answer_us is None:
+        tally.undisconnected = 1
+    else:
+        tally.disconnect.add(1, max(0, digest.bye_answer_us - bye_us))
+    if digest.answer_us is not None:
+        tally.completed = int(digest.bye_answer_us is not None)
+        tally.talk.add(1, max(0, bye_us - digest.answer_us))
 
 
 def refused(digest: CallDigest) -> bool:

@@ -13,6 +13,17 @@ from sipflow.errors import NewerFormat, StorageError, UnfitBucket
 from sipflow.wire.dialog import CallDigest
 
 SCHEMA_VERSION = 2
+# By version of the tables, the earliest 2xx to a BYE: version 1 has no column for it.
+BYE_ANSWER = {
+    1: "(SELECT min(s.t0_us) FROM sip_msgs s "
+    "WHERE s.call = call_meta.id AND s.method = 'BYE' AND s.status BETWEEN 200 AND 299)",
+    2: "bye_answer_us",
+}
+# The columns of call_meta named like the fields of a digest, in their order.
+DIGEST_COLUMNS = {
+    version: ", ".join(answered if name == "bye_answer_us" else name for name in CallDigest.__struct_fields__)
+    for version, answered in BYE_ANSWER.items()
+}
 # What IndexWriter says of a file that is no database any more (_fast/index.h).
 _BROKEN = (-sqlite3.SQLITE_CORRUPT, -sqlite3.SQLITE_NOTADB)
 NO_DATA = -1  # the file descriptor of a reindex, whose blocks stand already
@@ -150,7 +161,7 @@ def call_ids(database: Path) -> Iterable[str]:
 
 
 def read_digest(row: Sequence[object]) -> CallDigest:
-    """Make a digest of the call_meta columns named like its fields, in their order."""
+    """Make a digest of DIGEST_COLUMNS."""
     digest = CallDigest(*row)  # type: ignore[arg-type]  # the schema fixes the column types
     digest.begins = bool(digest.begins)
     return digest

@@ -10,36 +10,37 @@ CREATE TABLE state (
 -- its streams, written once the bucket is complete: estimates, NULL where nothing is known; `mos` is MOS-LQ on the scale
 -- `mos_scale`, NB or WB. (SQLite keeps what is written inside of the parentheses in every bucket.)
 CREATE TABLE call_meta (
-    id           INTEGER PRIMARY KEY,
-    call_id      TEXT NOT NULL, -- each once
-    first_us     INTEGER NOT NULL,
-    last_us      INTEGER NOT NULL,
-    invite_us    INTEGER,
-    ring_us      INTEGER,
-    answer_us    INTEGER,
-    cancel_us    INTEGER,
-    bye_us       INTEGER,
-    method       TEXT NOT NULL DEFAULT '',
-    begins       INTEGER NOT NULL DEFAULT 0, -- the request that opens the dialog (no To tag) is here
-    from_user    TEXT NOT NULL DEFAULT '',
-    to_user      TEXT NOT NULL DEFAULT '',
-    from_uri     TEXT NOT NULL DEFAULT '',
-    to_uri       TEXT NOT NULL DEFAULT '',
-    user_agent   TEXT NOT NULL DEFAULT '',
-    src          TEXT NOT NULL DEFAULT '',
-    dst          TEXT NOT NULL DEFAULT '',
-    status       INTEGER,
-    status_us    INTEGER,
-    reason       TEXT NOT NULL DEFAULT '',
-    sip_messages INTEGER NOT NULL DEFAULT 0,
-    rtp_packets  INTEGER NOT NULL DEFAULT 0,
-    rtp_streams  INTEGER NOT NULL DEFAULT 0,
-    spare        BLOB NOT NULL DEFAULT x'',
-    loss_percent REAL,
-    jitter_us    INTEGER,
-    mos          REAL,
-    mos_scale    TEXT,
-    one_way      INTEGER
+    id            INTEGER PRIMARY KEY,
+    call_id       TEXT NOT NULL, -- each once
+    first_us      INTEGER NOT NULL,
+    last_us       INTEGER NOT NULL,
+    invite_us     INTEGER,
+    ring_us       INTEGER,
+    answer_us     INTEGER,
+    cancel_us     INTEGER,
+    bye_us        INTEGER,
+    bye_answer_us INTEGER,
+    method        TEXT NOT NULL DEFAULT '',
+    begins        INTEGER NOT NULL DEFAULT 0, -- the request that opens the dialog (no To tag) is here
+    from_user     TEXT NOT NULL DEFAULT '',
+    to_user       TEXT NOT NULL DEFAULT '',
+    from_uri      TEXT NOT NULL DEFAULT '',
+    to_uri        TEXT NOT NULL DEFAULT '',
+    user_agent    TEXT NOT NULL DEFAULT '',
+    src           TEXT NOT NULL DEFAULT '',
+    dst           TEXT NOT NULL DEFAULT '',
+    status        INTEGER,
+    status_us     INTEGER,
+    reason        TEXT NOT NULL DEFAULT '',
+    sip_messages  INTEGER NOT NULL DEFAULT 0,
+    rtp_packets   INTEGER NOT NULL DEFAULT 0,
+    rtp_streams   INTEGER NOT NULL DEFAULT 0,
+    spare         BLOB NOT NULL DEFAULT x'',
+    loss_percent  REAL,
+    jitter_us     INTEGER,
+    mos           REAL,
+    mos_scale     TEXT,
+    one_way       INTEGER
 );
 -- By 65,536 calls at a time: a new one is entered beside those of its time, and not anywhere in a large index, which
 -- would write a page for each. Whoever looks for a Call-ID looks into each era.

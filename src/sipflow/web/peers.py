@@ -116,8 +116,8 @@ class Peers:
 
     def count(self, asked: OfWindow) -> msgspec.Struct:
         """Count the calls of a window."""
-        found = self._own.count(asked.window, asked.share)
-        return count_note(found._replace(total=settled(found.total, UNFINISHED_MAX, asked.window)))
+        found = self._own.count(asked.window, asked.share, asked.only)
+        return count_note(found._replace(total=settled(found.total, UNFINISHED_MAX, asked.window, asked.only)))
 
     def _shown(self, call_id: str, chunks: list[Chunk]) -> list[Chunk]:
         """Mask the keys that were pressed; what tells chunks apart stays."""

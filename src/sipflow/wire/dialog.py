@@ -27,6 +27,7 @@ class CallDigest(msgspec.Struct):
     answer_us: int | None = None
     cancel_us: int | None = None
     bye_us: int | None = None
+    bye_answer_us: int | None = None
     method: str = ""
     begins: bool = False
     from_user: str = ""
@@ -88,11 +89,11 @@ class CallDigest(msgspec.Struct):
 
     @property
     def whole(self) -> bool:
-        """Tell whether these messages hold both the beginning and the end of the call."""
-        return self.begins and self.end_us is not None
+        """Tell whether these messages hold the beginning and the end of the call, a BYE with its answer."""
+        return self.begins and (self.end_us if self.bye_us is None else self.bye_answer_us) is not None
 
 
-_MOMENTS = ("invite_us", "ring_us", "answer_us", "cancel_us", "bye_us")
+_MOMENTS = ("invite_us", "ring_us", "answer_us", "cancel_us", "bye_us", "bye_answer_us")
 _PARTY = ("method", "from_user", "to_user", "from_uri", "to_uri", "user_agent", "src", "dst")
 
 
@@ -126,6 +127,8 @@ def _note_response(digest: CallDigest, head: SipHead, time_us: int) -> None:
             digest.ring_us = time_us
         elif 200 <= status < _FAILED:
             digest.answer_us = time_us
+    elif head.cseq_method == "BYE" and 200 <= status < _FAILED:
+        digest.bye_answer_us = time_us
     if status >= 200 and head.cseq_method not in ("BYE", "CANCEL", "ACK", "PRACK", "UPDATE", "INFO", "NOTIFY"):
         digest.status, digest.status_us, digest.reason = status, time_us, head.reason
 

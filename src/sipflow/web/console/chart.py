@@ -12,6 +12,8 @@ TOP: Final = 8
 # More points than pixels say nothing more: neighbours share one, the worst of them is shown.
 POINTS_MAX: Final = 560
 _SHORT: Final = 4.0
+# So much of the box a label of the last column needs on its right.
+_HALF_LABEL: Final = 36
 
 
 class Bar(NamedTuple):
@@ -121,7 +123,10 @@ def _rows(top: float) -> list[Mark]:
 def _ticks(labels: Sequence[str]) -> list[Mark]:
     every = max(1, math.ceil(len(labels) / 5))
     step = (WIDTH - LEFT) / max(len(labels), 1)
-    return [Mark(_r(LEFT + (n + 0.5) * step), HEIGHT - 5, labels[n]) for n in range(0, len(labels), every)]
+    return [
+        Mark(_r(min(LEFT + (n + 0.5) * step, WIDTH - _HALF_LABEL)), HEIGHT - 5, labels[n])
+        for n in range(0, len(labels), every)
+    ]
 
 
 def _ceiling(value: float) -> float:

@@ -1,7 +1,7 @@
 """The page of statistics: what became of the calls of a time range, in numbers, over time, and by group."""
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 from starlette.requests import Request
@@ -11,7 +11,9 @@ from starlette.routing import Route
 from sipflow.clock import SECOND_US, now_us, to_datetime
 from sipflow.errors import BadQuery
 from sipflow.query.census import Group, Hour, Statistics
+from sipflow.query.counting import OTHERS, GroupKey
 from sipflow.query.source import CallSource
+from sipflow.query.tally import Tally
 from sipflow.query.window import Window
 from sipflow.web.asked import only, window
 from sipflow.web.console.chart import Chart, Series, columns, lines
@@ -24,7 +26,24 @@ RANGES: Final = {"1h": 1, "6h": 6, "24h": 24, "7d": 7 * 24, "30d": 30 * 24}
 USUAL: Final = "24h"
 # More columns than these are put together: a month of hours is drawn by days.
 COLUMNS_MAX: Final = 96
-_GROUPS: Final = (("sources", "Source (trunk or phone)"), ("destinations", "Destination"), ("agents", "User agent"))
+# Of a longer time only the hours with calls are drawn.
+FILLED_MAX: Final = 100 * 24
+_NOTHING: Final = Tally().ratios()
+# Of each kind so many groups are shown; the others stand in the JSON.
+ROWS_MAX: Final = 25
+_KINDS: Final = {"source": "Source (trunk or phone)", "destination": "Destination", "agent": "User agent"}
+
+
+class Kind(NamedTuple):
+    """A kind of groups: what begins their keys, what it is called, and those with the most attempts."""
+
+    by: str
+    title: str
+    groups: list[Group]
+
+    def key(self, group: Group) -> str:
+        """Write the key by which a group is asked for, empty for what is put together of several."""
+        return "" if group.name == OTHERS else f"{self.by}:{group.name}"
 
 
 class StatisticsPage:
@@ -37,22 +56,29 @@ class StatisticsPage:
         self.routes = [Route("/statistics", self.page), Route("/api/v1/statistics", self.answer)]
 
     def answer(self, request: Request) -> Response:
-        """Answer the statistics of a window as JSON."""
-        only(request, ("since", "until"))
-        return reply(self._named(self._history.statistics(window(request, "since", "until"))))
+        """Answer the statistics of a window as JSON, all or those of a group."""
+        only(request, ("since", "until", "of"))
+        span = window(request, "since", "until")
+        return reply(self._named(self._history.statistics(span, asked_group(request))))
 
     def page(self, request: Request) -> Response:
         """Answer the page."""
-        only(request, ("since", "until", "range"))
+        only(request, ("since", "until", "range", "of"))
         span, chosen = shown_window(request)
-        found = self._named(self._history.statistics(span))
-        registered = self._history.registrations(span, None, 1)
-        series = outcomes(found.hours)
+        every = self._named(self._history.statistics(span))
+        group = asked_group(request)
+        found = every if group is None else self._history.statistics(span, group)
+        of = "" if group is None else f"{group.by}:{group.name}"
+        asked = {"range": chosen, **{name: request.query_params.get(name) for name in ("since", "until")}}
+        hours = filled(found.hours, every.hours)
+        series = outcomes(hours)
         return render(
-            request, "statistics.html", twin=self._urls.statistics_json(span),
-            found=found, span=span, chosen=chosen, ranges=list(RANGES), series=series,
-            registered=registered,
-            charts=charts(found, series), groups=[(name, title, getattr(found, name)) for name, title in _GROUPS],
+            request, "statistics.html", twin=self._urls.statistics_json(span, of),
+            found=found, every=every, group=group, of=of, asked=asked, span=span, chosen=chosen, ranges=list(RANGES),
+            title="" if group is None else _KINDS[group.by], narrowed=_narrowed(group),
+            alias=self._alias(group.name) if group is not None and group.by != "agent" else "",
+            series=series, registered=self._history.registrations(span, None, 1), charts=charts(hours, series),
+            kinds=[Kind(by, title, getattr(every, f"{by}s")) for by, title in _KINDS.items()], rows_max=ROWS_MAX,
         )  # fmt: skip
 
     def _named(self, found: Statistics) -> Statistics:
@@ -62,7 +88,28 @@ class StatisticsPage:
         )
 
     def _hosts(self, groups: list[Group]) -> list[Group]:
-        return [msgspec.structs.replace(group, alias=self._aliases.get(group.name.strip("[]"), "")) for group in groups]
+        return [msgspec.structs.replace(group, alias=self._alias(group.name)) for group in groups]
+
+    def _alias(self, host: str) -> str:
+        return self._aliases.get(host.strip("[]"), "")
+
+
+def asked_group(request: Request) -> GroupKey | None:
+    """Give the group that is asked for, None for all calls. Raises BadQuery."""
+    text = request.query_params.get("of")
+    if not text:
+        return None
+    by, colon, name = text.partition(":")
+    if by not in _KINDS or not colon or name == OTHERS:
+        raise BadQuery(f"of: found {text!r}; allowed: source:HOST, destination:HOST, agent:USER-AGENT")
+    return msgspec.convert({"by": by, "name": name}, GroupKey)
+
+
+def _narrowed(group: GroupKey | None) -> dict[str, str]:
+    """Give the parameters of a search that leaves few calls but those of a group."""
+    if group is None:
+        return {}
+    return {"ua": group.name} if group.by == "agent" else {"ip": group.name.strip("[]")}
 
 
 def shown_window(request: Request) -> tuple[Window, str]:
@@ -87,6 +134,15 @@ def latest(text: str) -> Window:
     return Window((now_us() // _HOUR_US - RANGES[text]) * _HOUR_US, None)
 
 
+def filled(hours: list[Hour], every: list[Hour]) -> list[Hour]:
+    """Put hours without attempts in between, from the first to the last of `every`, unless they are very many."""
+    if not every or (every[-1].time_us - every[0].time_us) // _HOUR_US >= FILLED_MAX:
+        return hours
+    known = {hour.time_us: hour for hour in hours}
+    times = range(every[0].time_us, every[-1].time_us + 1, _HOUR_US)
+    return [known.get(time_us) or Hour(time_us, _NOTHING) for time_us in times]
+
+
 def outcomes(hours: list[Hour]) -> list[Series]:
     """Sort the attempts of each hour by what became of them; few enough columns to be drawn."""
     steps = -(-len(hours) // COLUMNS_MAX) or 1
@@ -108,18 +164,17 @@ def _count(hour: Hour, firsts: tuple[int, ...]) -> int:
     return sum(count for status, count in statuses.items() if (0 if status == "none" else int(status[0])) in firsts)
 
 
-def charts(found: Statistics, series: list[Series]) -> list[Chart]:
-    """Draw attempts by outcome, and the ratios over time."""
-    steps = -(-len(found.hours) // COLUMNS_MAX) or 1
-    labels = [f"{to_datetime(hour.time_us):%d %b %H:%M}" for hour in found.hours[::steps]]
-    every = [f"{to_datetime(hour.time_us):%d %b %H:%M}" for hour in found.hours]
-    ratios = [
-        Series("ASR", "lane1", [hour.ratios.asr for hour in found.hours]),
-        Series("NER", "lane3", [hour.ratios.ner for hour in found.hours]),
-    ]
-    delays = [Series("PDD", "lane2", [hour.ratios.pdd_s for hour in found.hours])]
+def charts(hours: list[Hour], series: list[Series]) -> list[Chart]:
+    """Draw attempts by outcome, the ratios and the durations over time."""
+    steps = -(-len(hours) // COLUMNS_MAX) or 1
+    every = [f"{to_datetime(hour.time_us):%d %b %H:%M}" for hour in hours]
+    each = [hour.ratios for hour in hours]
+    ratios = [Series("ASR", "lane1", [one.asr for one in each]), Series("NER", "lane3", [one.ner for one in each])]
     return [
-        columns("Attempts by outcome, per hour", labels, series),
+        columns("Attempts by outcome, per hour", every[::steps], series),
         lines("ASR and NER, percent, per hour", every, ratios, top=100.0),
-        lines("Post-dial delay, seconds, per hour", every, delays),
-    ]
+        lines("Average call duration, seconds, per hour", every, [Series("ACD", "lane1", [one.acd_s for one in each])]),
+        lines("Post-dial delay, seconds, per hour", every, [Series("PDD", "lane2", [one.pdd_s for one in each])]),
+        lines("Session disconnect delay, seconds, per hour", every,
+              [Series("SDD", "lane2", [one.sdd_s for one in each])]),
+    ]  # fmt: skip

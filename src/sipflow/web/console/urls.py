@@ -92,9 +92,13 @@ class Urls:
         """Give the same difference as JSON."""
         return _with(self.call_json(call_id, "compare"), {"a": a, "b": b})
 
-    def statistics_json(self, span: Window) -> str:
-        """Give the statistics of a window as JSON."""
-        return _with("/api/v1/statistics", _bounds(span))
+    def statistics(self, **asked: str | None) -> str:
+        """Give the page of statistics, with the parameters that are not None or empty."""
+        return _with("/statistics", asked)
+
+    def statistics_json(self, span: Window, of: str = "") -> str:
+        """Give the statistics of a window as JSON, all or those of a group."""
+        return _with("/api/v1/statistics", {**_bounds(span), "of": of})
 
     def registrations_json(self, span: Window, user: str | None) -> str:
         """Give the registrations of a window as JSON, all or those of a user."""
