@@ -16,6 +16,7 @@ from sipflow.storage.committer import Committer
 from sipflow.storage.contents import Contents
 from sipflow.storage.encoder import Encoder
 from sipflow.storage.layout import Subdirs
+from sipflow.storage.sealed import is_sealed
 from sipflow.storage.store import MIB, Store, open_pool
 
 CALLS = 12
@@ -60,11 +61,11 @@ def test_what_was_committed_but_not_released_stays_known_through_several_crashes
     del intake, pool
 
     pool = Pool.open(str(tmp_path / "pool"), 16 * MIB, BEGIN_US + 1)
-    assert pool.recover() == 2
+    assert pool.recover() == (2, 2)
     committer = Committer(root, pool)
     found = committer.known_chunks()
     assert [chunk for _, chunk in found] == [known]
-    committer.expect(pool.occupied())
+    committer.expect({chunk: {period} if pool.chunk_id(chunk) == known else set() for chunk in pool.occupied()})
     committer.start()
     encoder = Encoder(pool, Subdirs.HOURLY, found)
     again, left = sorted(pool.take(32, 0), key=pool.chunk_id)
@@ -95,3 +96,38 @@ def test_what_the_same_pool_took_before_the_start_is_written_once(tmp_path: Path
     assert pool.free_chunks() == pool.total_chunks()
     contents = Contents(tmp_path / "root/2026/06/01/00", sealed=False)
     assert contents.totals().sip_messages == CALLS
+
+
+def test_a_bucket_is_not_sealed_while_the_pool_holds_what_is_committed_in_it(tmp_path: Path) -> None:
+    """After a crash what is sealed is not searched for chunks that come again."""
+    root = tmp_path / "root"
+    root.mkdir()
+    pool = Pool.open(str(tmp_path / "pool"), 16 * MIB, BEGIN_US)
+    intake = Intake(pool, 0, SECOND_US, 0, media=True, trust_time=True)
+    put(intake, "committed")
+    (first,) = pool.take(8, 0)
+    catalog = Catalog(root)
+    ((period, portion),) = Encoder(pool, Subdirs.HOURLY).encode([first]).portions
+    part = catalog.claim(period, 0)
+    catalog.made(part)
+    bucket = Bucket(root / BUCKET)
+    bucket.append([portion])
+    bucket.close()
+    catalog.sealing(part)
+    del intake, pool
+
+    pool = Pool.open(str(tmp_path / "pool"), 16 * MIB, BEGIN_US + 1)
+    pool.recover()
+    committer = Committer(root, pool)
+    known = committer.known_chunks()
+    committer.expect({chunk: {period} for chunk in pool.occupied()})
+    committer.start()
+    time.sleep(2.5)  # longer than leftovers of an earlier run wait
+    assert not is_sealed(root / BUCKET)
+    assert committer.known_chunks() == known
+    committer.put(Encoder(pool, Subdirs.HOURLY, known).encode(pool.take(8, 0)))
+    wait_until(lambda: is_sealed(root / BUCKET))
+    assert pool.pending() == 0
+    committer.stop(5)
+    catalog.close()
+    assert Contents(root / BUCKET, sealed=True).totals().sip_messages == 1

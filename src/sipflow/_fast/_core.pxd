@@ -289,7 +289,7 @@ cdef extern from "pool.h" nogil:
     unsigned sf_pool_take(sf_pool *pool, uint32_t *chunks, unsigned max, int timeout_ms)
     void sf_pool_wake(sf_pool *pool)
     void sf_pool_release(sf_pool *pool, uint32_t chunk)
-    unsigned sf_pool_recover(sf_pool *pool)
+    unsigned sf_pool_recover(sf_pool *pool, uint64_t *packets)
     uint32_t sf_pool_free_chunks(sf_pool *pool, int kind)
     uint32_t sf_pool_queued(sf_pool *pool)
     uint64_t sf_pool_client_taken(const sf_pool *pool, uint32_t client_id)

@@ -211,8 +211,8 @@ class Pool:
     def occupied(self) -> list[int]:
         """List the chunks that hold something, whatever their state."""
 
-    def recover(self) -> int:
-        """Queue every chunk an earlier process left; gives how many."""
+    def recover(self) -> tuple[int, int]:
+        """Queue every chunk an earlier process left; gives how many, and the packets in them."""
     def take(self, most: int, timeout_ms: int) -> list[int]:
         """Wait for full chunks of one class, SIP first; empty after the time or a wake."""
     def wake(self) -> None:

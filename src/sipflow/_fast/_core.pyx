@@ -612,7 +612,9 @@ cdef class Pool:
         return [chunk for chunk in range(sf_pool_chunks(self.pool)) if sf_pool_desc(self.pool, chunk).state != SF_FREE]
 
     def recover(self):
-        return sf_pool_recover(self.pool)
+        cdef uint64_t packets
+        cdef unsigned chunks = sf_pool_recover(self.pool, &packets)
+        return chunks, packets
 
     def take(self, unsigned most, int timeout_ms):
         cdef array.array chunks = array.array("I", bytes(4 * most))

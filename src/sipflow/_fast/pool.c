@@ -473,9 +473,10 @@ static int by_id(const void *a, const void *b, void *descs)
     return x < y ? -1 : x > y;
 }
 
-unsigned sf_pool_recover(struct sf_pool *pool)
+unsigned sf_pool_recover(struct sf_pool *pool, uint64_t *packets)
 {
     unsigned found = 0;
+    *packets = 0;
     uint32_t *left = malloc(pool->total * sizeof *left);
     if (left == NULL) {
         return 0;
@@ -495,9 +496,10 @@ unsigned sf_pool_recover(struct sf_pool *pool)
     for (unsigned i = 0; i < found; i++) {
         pool->ours[left[i]] = true;
         pool->descs[left[i]].state = SF_FULL;
-        pool->head->pending += pool->descs[left[i]].fill >> 32;
+        *packets += pool->descs[left[i]].fill >> 32;
         push(pool, left[i]);
     }
+    pool->head->pending += *packets;
     pthread_mutex_unlock(&pool->lock);
     free(left);
     return found;

@@ -190,11 +190,12 @@ void sf_pool_wake(struct sf_pool *pool);
 /* Gives a committed chunk back. */
 void sf_pool_release(struct sf_pool *pool, uint32_t chunk);
 /*
- * Queues every chunk that an earlier process left unfinished, oldest first; gives how many. What
+ * Queues every chunk that an earlier process left unfinished, oldest first; gives how many, and
+ * the `packets` in them. What
  * this process opened, or queued by an earlier call, is let alone. One whose description is
  * damaged is taken for full: its records' checksums tell how far it is.
  */
-unsigned sf_pool_recover(struct sf_pool *pool);
+unsigned sf_pool_recover(struct sf_pool *pool, uint64_t *packets);
 /* Has everything written to the file behind the pool; 0 or the errno. */
 int sf_pool_sync(struct sf_pool *pool);
 uint32_t sf_pool_free_chunks(struct sf_pool *pool, enum sf_chunk_class kind);

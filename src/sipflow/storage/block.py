@@ -3,6 +3,7 @@
 import os
 import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -26,7 +27,7 @@ from sipflow._fast import (
 )
 from sipflow.errors import DamagedBlock, NewerFormat
 from sipflow.storage.record import chunk_of, message_of
-from sipflow.storage.source import DataSource, pread
+from sipflow.storage.source import DataSource, PatientFile, pread
 from sipflow.wire.packet import Chunk, Message
 
 # Where a block is read from: an open file descriptor, octets at hand, or what stands for a file.
@@ -193,10 +194,7 @@ def iter_blocks(path: Path, end: int | None = None) -> Iterator[Block | Damage]:
     is never searched for others: its length says where the next one starts. Raises OSError when the file cannot be
     opened.
     """
-    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        size = os.fstat(file).st_size
-        size = size if end is None else min(size, end)
+    with _opened(path, end) as (file, size):
         offset = 0
         while offset < size:
             step = _step_over(file, offset, size)
@@ -206,24 +204,56 @@ def iter_blocks(path: Path, end: int | None = None) -> Iterator[Block | Damage]:
             found = _block_or_damage(file, offset, size, path)
             yield found
             offset += found.header.length if isinstance(found, Block) else found.length
+
+
+def iter_headers(path: Path, start: int = 0, end: int | None = None) -> Iterator[BlockHeader | Damage]:
+    """Walk data.raw from the block at `start`, up to `end` if given, by headers alone; their frames are left alone.
+
+    What holds no block is stepped over or Damage, as `iter_blocks` has it. Raises OSError when the file cannot be
+    opened.
+    """
+    with _opened(path, end) as (file, size):
+        offset = start
+        while offset < size:
+            step = _step_over(file, offset, size)
+            if step:
+                offset += step
+                continue
+            try:
+                header = header_at(file, offset, path)
+            except (DamagedBlock, NewerFormat) as error:
+                following = _find_block(file, offset + 1, size)
+                yield Damage(offset, following - offset, error.hint, newer=isinstance(error, NewerFormat))
+                offset = following
+            else:
+                yield header
+                offset += header.length
+
+
+@contextmanager
+def _opened(path: Path, end: int | None) -> Iterator[tuple[PatientFile, int]]:
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        size = os.fstat(file).st_size
+        yield PatientFile(file), size if end is None else min(size, end)
     finally:
         os.close(file)
 
 
-def _step_over(file: int, offset: int, size: int) -> int:
+def _step_over(file: PatientFile, offset: int, size: int) -> int:
     """Give the length of a frame that holds no block, 0 when none stands at `offset`.
 
     Such a frame has no checksum of its length: it is believed when a header or the end of the data follows.
     """
     try:
-        head = pread(file, _STEP.size, offset)
+        head = file.read(offset, _STEP.size)
         if len(head) < _STEP.size:
             return 0
         skippable, payload, name = _STEP.unpack(head)
         if (skippable, name) not in _NO_BLOCKS:
             return 0
         length: int = 8 + payload
-        following = pread(file, BLOCK_HEAD_LENGTH, offset + length)
+        following = file.read(offset + length, BLOCK_HEAD_LENGTH)
     except OSError:
         return 0
     if offset + length == size or block_header_decode(following)[0] in _SOUND_HEADERS:
@@ -232,7 +262,7 @@ def _step_over(file: int, offset: int, size: int) -> int:
     return length if follows_another else 0
 
 
-def _block_or_damage(file: int, offset: int, size: int, path: Path) -> Block | Damage:
+def _block_or_damage(file: PatientFile, offset: int, size: int, path: Path) -> Block | Damage:
     try:
         block = read_block(file, offset, path)
         if block.header.length <= size - offset:
@@ -246,16 +276,16 @@ def _block_or_damage(file: int, offset: int, size: int, path: Path) -> Block | D
         return Damage(offset, length, error.hint, newer=isinstance(error, NewerFormat))
 
 
-def _length_at(file: int, offset: int) -> int | None:
+def _length_at(file: PatientFile, offset: int) -> int | None:
     """Tell the length of the block whose header stands at `offset` and is sound."""
     try:
-        _, fields = block_header_decode(pread(file, BLOCK_HEAD_LENGTH, offset))
+        _, fields = block_header_decode(file.read(offset, BLOCK_HEAD_LENGTH))
     except OSError:
         return None
     return None if fields is None else BlockHeader(*fields).length
 
 
-def _find_block(file: int, start: int, size: int) -> int:
+def _find_block(file: PatientFile, start: int, size: int) -> int:
     """Find the next sound block at or behind `start`.
 
     A window twice as long as its front holds any block that starts in the front, unless the block is longer still:
@@ -265,7 +295,7 @@ def _find_block(file: int, start: int, size: int) -> int:
         searched = _FRONTS[0]
         for front in _FRONTS:
             try:
-                window = pread(file, min(2 * front, size - start), start)
+                window = file.read(start, min(2 * front, size - start))
             except OSError:
                 break
             at = block_find(window, 0)

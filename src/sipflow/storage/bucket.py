@@ -1,15 +1,38 @@
 """One bucket: data.raw and the index beside it, written as one."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from sipflow._fast import BLOCK_HEAD_LENGTH, Portion
+from sipflow._fast import Portion
 from sipflow.errors import StorageError, UnfitBucket
-from sipflow.storage.block import header_at
-from sipflow.storage.index import Index, Totals, call_ids
+from sipflow.storage.block import BlockHeader, Damage, iter_headers
+from sipflow.storage.index import Index, Totals, call_ids, replay_window
 from sipflow.storage.layout import DATA, DATABASE
 from sipflow.storage.seal import SEAL_LENGTH, write_seal
+
+
+def committed_last(directory: Path) -> Iterator[BlockHeader | Damage]:
+    """Walk the blocks of a bucket that is not sealed whose chunks might come again after a crash; nothing is written.
+
+    These are all when the index is broken or gone: it will be made anew, of all of them. Raises StorageError when the
+    index cannot be read now, NewerFormat.
+    """
+    data, database = directory / DATA, directory / DATABASE
+    try:
+        size = data.stat().st_size
+        if size == 0:
+            return
+        known = database.exists() and database.stat().st_size > 0
+        try:
+            start, end = replay_window(database) if known else (0, size)
+        except UnfitBucket:
+            start, end = 0, size
+        yield from iter_headers(data, *((start, end) if end <= size else (0, size)))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise StorageError("read", directory, error.strerror or str(error)) from None
 
 
 class Bucket:
@@ -90,16 +113,6 @@ class Bucket:
             return os.fstat(self._file).st_nlink == 0 or not (self.directory / DATABASE).exists()
         except OSError:
             return True
-
-    def known_chunks(self) -> set[int]:
-        """Tell which pool chunks are committed here and might come again after a crash. Raises DamagedBlock."""
-        found = set()
-        offset = self._index.replay_from
-        while offset < self._index.end:
-            header = header_at(self._file, offset, self.directory / DATA)
-            found.add(header.chunk)
-            offset += BLOCK_HEAD_LENGTH + header.frame_length
-        return found
 
     def append(self, portions: Sequence[Portion], replay_from: int | None = None) -> None:
         """Append blocks and commit their rows: all of them or, on StorageError, none.

@@ -312,6 +312,10 @@ class Catalog:
         """List the parts that still grow, or did when their process ended."""
         return self._parts("state IN ('open', 'sealing') ORDER BY id")
 
+    def written_no_more(self) -> list[Part]:
+        """List the parts that readers alone have, sealed or given up, whose calls the filter does not know."""
+        return self._parts("state = 'unlisted' ORDER BY id")
+
     def paths(self) -> set[str]:
         """List the directories of all parts that have files, those in the making too."""
         return {row[0] for row in self._file.read("SELECT path FROM parts WHERE state <> 'deleted'")}

@@ -4,16 +4,18 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from sipflow._fast import Pool, Portion
 from sipflow.clock import SECOND_US, now_us
-from sipflow.errors import DamagedBlock, StorageError, UnfitBucket
-from sipflow.storage.bucket import Bucket
+from sipflow.errors import StorageError, UnfitBucket
+from sipflow.storage.block import Damage
+from sipflow.storage.bucket import Bucket, committed_last
 from sipflow.storage.catalog import Catalog, Part
 from sipflow.storage.encoder import Encoded
 from sipflow.storage.layout import CATALOG, ENDLESS, Period
+from sipflow.storage.sealed import is_sealed
 from sipflow.storage.sealer import Sealer
 from sipflow.thread import NamedThread
 
@@ -78,14 +80,22 @@ class _Open:
         self.bucket.append(portions, start)
         self._begun.append((commit, before))
 
+    def settled(self, durable: int) -> bool:
+        """Tell whether what was appended will not come again once commits up to `durable` do not."""
+        return not self._begun or self._begun[-1][0] <= durable
+
 
 class _Unfinished:
-    """Encoded chunks of which some portions are not committed yet; `since` is the first turn that committed one."""
+    """Encoded chunks of which some portions are not committed yet; `since` is the first turn that committed one.
+
+    `stored` are the periods of those that are.
+    """
 
     def __init__(self, encoded: Encoded, left: int) -> None:
         self.encoded = encoded
         self.left = left
         self.since = 1 << 62
+        self.stored: set[Period] = set()
 
 
 class _Waiting:
@@ -141,9 +151,13 @@ class Committer:
         # the disk (durability = "disk").
         self._turn = 0
         self._gathering_until = 0.0
-        # Chunks that an earlier process left and that are not released yet, and the turn that released the last.
-        self._replaying: set[int] = set()
+        # Chunks that an earlier process left and that are not released yet, each with the periods it is committed in
+        # already, and the turn that released the last. As long as they are not told apart, `_untold`.
+        self._replaying: dict[int, set[Period]] = {}
         self._replayed = 0
+        self._untold = False
+        self._told: dict[int, set[Period]] | None = None
+        self._to_seal: list[tuple[Part, Bucket | None]] = []
         self.released = 0
         self.durable = 0
         self._stop_retrying = threading.Event()
@@ -153,14 +167,16 @@ class Committer:
         # What is replayed comes at once: the first commit takes it together.
         self._gathering_until = time.monotonic() + _GATHER_SECONDS
         self._sealer.start()
-        for part in self._catalog.open_parts():
-            if part.state == "sealing":
-                self._sealer.put(part, None)
+        self._to_seal = [(part, None) for part in self._catalog.open_parts() if part.state == "sealing"]
         self._thread.start()
 
-    def expect(self, chunks: Iterable[int]) -> None:
-        """Name the chunks that an earlier process left in the pool, before any of them is handed over."""
-        self._replaying = set(chunks)
+    def expect_some(self) -> None:
+        """Be told that an earlier process left chunks in the pool; `expect` tells which, before any is handed over."""
+        self._untold = True
+
+    def expect(self, chunks: Mapping[int, set[Period]]) -> None:
+        """Name the chunks that an earlier process left in the pool, and the periods each is committed in already."""
+        self._told = dict(chunks)
 
     def put(self, encoded: Encoded) -> bool:
         """Hand over encoded chunks; waits while too many lie there, which lets the pool fill and drop by its rules.
@@ -205,21 +221,25 @@ class Committer:
         return [(one.part.path, one.bucket) for one in list(self._buckets.values())]
 
     def known_chunks(self) -> list[tuple[Period, int]]:
-        """Tell which chunks are committed, and where, that the pool may still hold. Raises StorageError."""
+        """Tell which chunks are committed, and where, that the pool may still hold; from any thread.
+
+        Raises StorageError when that cannot be told now.
+        """
         known: list[tuple[Period, int]] = []
-        for part in self._catalog.open_parts():
+        catalog = Catalog(self._root)
+        try:
+            # None of them is sealed before its chunks are released; given up it may be.
+            given_up = [part for part in catalog.written_no_more() if not is_sealed(self._root / part.path)]
+            parts = [*catalog.open_parts(), *given_up]
+        finally:
+            catalog.close()
+        for part in parts:
             period = Period((part.start_us, part.end_us))
-            try:
-                bucket = Bucket(self._root / part.path)
-            except UnfitBucket as error:
-                LOG.error("bucket stays as it is: %s", error)
-                continue
-            try:
-                known += [(period, chunk) for chunk in bucket.known_chunks()]
-            except DamagedBlock as error:
-                LOG.error("what was committed last cannot be told, some of it may come twice: %s", error)
-            finally:
-                bucket.close()
+            for found in committed_last(self._root / part.path):
+                if isinstance(found, Damage):
+                    LOG.error("%s: %s; what stood there may come twice", part.path, found.what)
+                else:
+                    known.append((period, found.chunk))
         return known
 
     def _run(self) -> None:
@@ -227,6 +247,7 @@ class Committer:
         while not done:
             batch, done = self._gather()
             self._turn += 1
+            self._learn_what_comes_again()
             self._add(batch)
             self._commit_waiting()
             self._account()
@@ -235,6 +256,13 @@ class Committer:
                 self._account()
             self._seal_finished()
         self._close_all()
+
+    def _learn_what_comes_again(self) -> None:
+        told, self._told = self._told, None
+        if told is not None:
+            occupied = set(self._pool.occupied())
+            self._replaying = {chunk: periods for chunk, periods in told.items() if chunk in occupied}
+            self._untold = False
 
     def _gather(self) -> tuple[list[Encoded], bool]:
         """Take what the encoders hand over; nothing while too much waits for a bucket that fails."""
@@ -286,6 +314,7 @@ class Committer:
             self._faults.pop(period, None)
             for unfinished, portion in waiting.portions:
                 unfinished.left -= 1
+                unfinished.stored.add(period)
                 unfinished.since = min(unfinished.since, self._turn)
                 # Before the release: what is stored and what is in the pool never add up to less than what was taken.
                 self.committed.sip_messages += portion.sip_messages
@@ -296,7 +325,7 @@ class Committer:
         rows = opened.bucket.sip_rows, opened.bucket.media_rows
         try:
             settled = min(self.durable, self.released) if self._sync else self.released
-            replaying = bool(self._replaying) or settled < self._replayed
+            replaying = self._untold or bool(self._replaying) or settled < self._replayed
             opened.append(portions, self._turn, settled, replaying=replaying)
         except UnfitBucket:
             self._doubt(period)
@@ -335,7 +364,8 @@ class Committer:
             done.known_packets += encoded.known_packets
             self._pool.release(encoded.chunks)
             if self._replaying:
-                self._replaying.difference_update(encoded.chunks)
+                for chunk in encoded.chunks:
+                    self._replaying.pop(chunk, None)
                 self._replayed = self._turn
             done.last_us = self._clock()
         self._unfinished = [one for one in self._unfinished if one.left]
@@ -390,7 +420,8 @@ class Committer:
         now = self._clock()
         try:
             for period, one in list(self._buckets.items()):
-                if period != ENDLESS and max(period.end_us, one.written_us) + self._grace_us < now:
+                over = period != ENDLESS and max(period.end_us, one.written_us) + self._grace_us < now
+                if over and (not self._sync or one.settled(self.durable)):
                     del self._buckets[period]
                     self._hand_to_sealer(one.part, one.bucket)
             if time.monotonic() >= self._leftovers_due:
@@ -398,17 +429,33 @@ class Committer:
                 self._seal_leftovers(now)
         except StorageError as error:
             LOG.error("sealing waits: %s", error)
+        handed, self._to_seal = self._to_seal, []
+        for part, bucket in handed:
+            if self._may_come_again(Period((part.start_us, part.end_us))):
+                self._to_seal.append((part, bucket))
+            else:
+                self._sealer.put(part, bucket)
+
+    def _may_come_again(self, period: Period) -> bool:
+        """Tell whether the pool holds chunks committed in a period: what is sealed is not searched for them."""
+        return (
+            self._untold
+            or any(period in stored for stored in self._replaying.values())
+            or any(period in one.stored for one in self._unfinished)
+        )
 
     def _seal_leftovers(self, now: int) -> None:
+        handed = {part.id for part, _ in self._to_seal}
         for part in self._catalog.open_parts():
             period = Period((part.start_us, part.end_us))
-            if part.owner == 0 and period.end_us + self._grace_us < now and period not in self._buckets:
+            over = period.end_us + self._grace_us < now and period not in self._buckets
+            if part.owner == 0 and over and part.id not in handed:
                 self._hand_to_sealer(part, None)
 
     def _hand_to_sealer(self, part: Part, bucket: Bucket | None) -> None:
         # From here on the part is never claimed again: late packets make another one.
         self._catalog.sealing(part)
-        self._sealer.put(part, bucket)
+        self._to_seal.append((part, bucket))
 
     def _close_all(self) -> None:
         for one in self._buckets.values():
@@ -419,4 +466,9 @@ class Committer:
             for part in self._catalog.open_parts():
                 if part.owner == self._owner:
                     self._hand_to_sealer(part, None)
+        for part, bucket in self._to_seal:
+            if self._owner:
+                self._sealer.put(part, bucket)
+            elif bucket is not None:
+                bucket.close()  # sealed by the next start
         self._catalog.close()

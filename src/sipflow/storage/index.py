@@ -148,6 +148,21 @@ class Index:
         self._writer.close()
 
 
+def replay_window(database: Path) -> tuple[int, int]:
+    """Tell between which octets of data.raw blocks stand whose chunks might come again after a crash.
+
+    Raises UnfitBucket for an index that has to be made anew, StorageError when it cannot be read now, NewerFormat.
+    """
+    with _failing("read", database), closing(connect(database, readonly=True)) as connection:
+        version = version_of(connection)
+        if version == 0:
+            return 0, 0  # its process ended while it was made
+        if version == SCHEMA_VERSION:
+            found = dict(connection.execute("SELECT name, value FROM state"))
+            return found.get("replay_from", 0), found.get("end", 0)  # the first commit writes them
+    raise UnfitBucket("read", database, f"index version {version} does not tell what was committed last")
+
+
 def tell_state(database: Path, name: str, value: int) -> None:
     """Write a row of `state` into a closed index that nobody uses yet. Raises StorageError."""
     with _failing("write", database), closing(sqlite3.connect(database, isolation_level=None)) as connection:

@@ -5,6 +5,7 @@ import errno
 import logging
 import shutil
 import struct
+import time
 from pathlib import Path
 
 from sipflow._fast import POOL_MAGIC, POOL_VERSION, Pool
@@ -21,6 +22,9 @@ from sipflow.thread import NamedThread
 
 LOG = logging.getLogger("sipflow.storage")
 
+# An index that cannot be read is tried so long, so often, before it is taken for damaged.
+_PATIENCE_SECONDS = 0.5
+_AGAIN_SECONDS = 0.01
 _POOL_HEAD = struct.Struct("<QI")
 
 
@@ -135,9 +139,14 @@ def _mend_part(catalog: Catalog, part: Part) -> None:
     LOG.error("%s was damaged (%s): its index is made anew from its data, which takes a while", directory, wrong)
     try:
         rebuilt = reindex_bucket(directory)
-    except (StorageError, OSError, *UNREADABLE) as error:
+    except (NewerFormat, FileNotFoundError) as error:
         LOG.error("%s stays as it is, and a new part is begun beside it: %s", directory, error)
         catalog.unlisted(part)
+        return
+    except (StorageError, OSError, *UNREADABLE) as error:
+        # The sealer tries until it can.
+        LOG.error("%s is mended later, and a new part is begun beside it: %s", directory, error)
+        catalog.sealing(part)
         return
     LOG.info("%s has an index again: %d blocks, %d records", directory, rebuilt.blocks, rebuilt.records)
     for damage in rebuilt.damage:
@@ -153,15 +162,22 @@ def broken_index(directory: Path) -> str:
         size = (directory / DATA).stat().st_size
     except OSError:
         size = 0
-    try:
-        contents = Contents(directory, sealed=False)
-        end = contents.end()
-    except NewerFormat:
-        raise
-    except StorageError as error:
-        # A process that ended at once may leave a directory with nothing in it.
-        return error.hint if size > 0 else ""
-    return f"its index knows {end} octets of data, and there are {size}" if end > size else ""
+    until = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            end = Contents(directory, sealed=False).end()
+        except NewerFormat:
+            raise
+        except StorageError as error:
+            # A process that ended at once may leave a directory with nothing in it.
+            if size == 0:
+                return ""
+            # A disk in trouble makes an index look broken that is not.
+            if time.monotonic() > until:
+                return error.hint
+            time.sleep(_AGAIN_SECONDS)
+        else:
+            return f"its index knows {end} octets of data, and there are {size}" if end > size else ""
 
 
 class Completion:

@@ -1,12 +1,16 @@
 """Where the octets of a data.raw are read from: a file on this machine, or what stands for one elsewhere."""
 
 import os
+import time
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from sipflow.errors import StorageError
+
+# Between the tries of one read: a tenth of a second in all.
+_PATIENCE_SECONDS = (0.0, 0.0, 0.0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.03)
 
 
 class Span(NamedTuple):
@@ -54,6 +58,32 @@ class DataFile:
     def read(self, offset: int, length: int) -> bytes:
         """Give the octets from `offset` on, fewer than `length` only at the end. Raises OSError."""
         return pread(self.descriptor, length, offset)
+
+    def expect(self, spans: Sequence[Span]) -> None:
+        """Do nothing: the kernel reads ahead by itself."""
+
+    def doubt(self, span: Span) -> None:
+        """Do nothing: it stands there as it was read."""
+
+
+class PatientFile:
+    """A file that is read again when that fails, as a disk in trouble answers the second time.
+
+    For what must not take a passing trouble for damage: a start, and an index that is made anew.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        """Read from a descriptor, which stays the caller's."""
+        self._descriptor = descriptor
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Give the octets from `offset` on, fewer than `length` only at the end. Raises OSError."""
+        for wait in _PATIENCE_SECONDS:
+            try:
+                return pread(self._descriptor, length, offset)
+            except OSError:
+                time.sleep(wait)
+        return pread(self._descriptor, length, offset)
 
     def expect(self, spans: Sequence[Span]) -> None:
         """Do nothing: the kernel reads ahead by itself."""

@@ -27,6 +27,8 @@ _SHM = Path("/dev/shm")  # noqa: S108 - the pool is shared memory by design, 060
 # A pool in shared memory is a directory: the pool, and a note of the root it belongs to.
 _POOL_PREFIX = "sipflow-"
 _ROOT_NOTE = "root"
+# How often the disk is asked again what of a replay is committed.
+_REPLAY_SECONDS = 0.5
 _TAKE_CHUNKS = 128
 _TAKE_MS = 200
 # Service managers kill after a minute and a half at most.
@@ -151,10 +153,14 @@ def empty_pool_in_memory(root: Path, subdirs: Subdirs) -> None:
         raise StorageError("empty", link, "; ".join(store.faults()) or "the disk takes nothing")
 
 
+def _waits(error: StorageError) -> str:
+    return f"what an earlier process left in the pool waits until the disk tells what of it is committed: {error}"
+
+
 def close_pool(root: Path, pool: Pool) -> None:
     """Remove the pool of a root when nothing is left in it; one that still holds packets stays for the next start."""
     link = root / POOL_DIRECTORY / "pool"
-    if pool.pending() == 0:
+    if not _has_work(pool):
         if link.is_symlink():
             _remove_home(link.resolve().parent)
         link.unlink(missing_ok=True)
@@ -226,17 +232,26 @@ class Store:
         self._sync_seconds = sync_ms / 1000 if sync_ms is not None else None
         self._syncer = NamedThread(target=self._sync_pool, name="pool-sync", daemon=True)
         self._sync_fault = ""
+        self._replayer = NamedThread(target=self._replay_later, name="replay", daemon=True)
+        self._replay_fault = ""
         self._encoders = [NamedThread(target=self._encode, name=f"encoder-{n}", daemon=True) for n in range(encoders)]
         self._stopping = threading.Event()
         self.committed = self._committer.committed
 
     def start(self) -> int:
-        """Replay what the pool holds of an earlier process, seal what is over, and start; gives the chunks replayed."""
-        found = self.pool.recover()
-        self.replayed = self.pool.pending()
-        if found:
-            self._known = self._committer.known_chunks()
-            self._committer.expect(self.pool.occupied())
+        """Replay what the pool holds of an earlier process, seal what is over, and start; gives the chunks replayed.
+
+        While the disk does not tell what of them is committed, they wait, and what arrives is stored.
+        """
+        found = 0
+        if _has_work(self.pool):
+            self._committer.expect_some()
+            try:
+                found = self._replay()
+            except StorageError as error:
+                self._replay_fault = _waits(error)
+                LOG.error("%s", self._replay_fault)
+                self._replayer.start()
         if self._sync_seconds is not None:
             self._syncer.start()
         self._committer.start()
@@ -244,12 +259,37 @@ class Store:
             thread.start()
         return found
 
+    def _replay(self) -> int:
+        # Known before they are queued, or an encoder would take them for new.
+        self._known = self._committer.known_chunks()
+        found, self.replayed = self.pool.recover()
+        periods: dict[int, set[Period]] = {}
+        for period, chunk in self._known:
+            periods.setdefault(chunk, set()).add(period)
+        self._committer.expect({chunk: periods.get(self.pool.chunk_id(chunk), set()) for chunk in self.pool.occupied()})
+        return found
+
+    def _replay_later(self) -> None:
+        while not self._stopping.wait(_REPLAY_SECONDS):
+            try:
+                found = self._replay()
+            except StorageError as error:
+                self._replay_fault = _waits(error)
+            else:
+                self._replay_fault = ""
+                LOG.info("replayed %d chunks that an earlier process left in the pool", found)
+                return
+
     def _encode(self) -> None:
-        encoder = Encoder(self.pool, self._subdirs, self._known)
+        known = self._known
+        encoder = Encoder(self.pool, self._subdirs, known)
         while True:
             # Asked before the look: what was closed before `stop` is then seen, and nothing is closed after it.
             stopping = self._stopping.is_set()
             chunks = self.pool.take(_TAKE_CHUNKS, _TAKE_MS)
+            if known is not self._known:
+                known = self._known
+                encoder = Encoder(self.pool, self._subdirs, known)
             if (chunks and not self._committer.put(encoder.encode(chunks))) or (stopping and not chunks):
                 return
 
@@ -279,8 +319,9 @@ class Store:
             for thread in self._encoders:
                 thread.join()
         self._committer.stop(max(1.0, until - time.monotonic()))
-        if self._syncer.is_alive():
-            self._syncer.join()
+        for thread in (self._syncer, self._replayer):
+            if thread.is_alive():
+                thread.join()
 
     def faults(self) -> list[str]:
         """Tell what is wrong now, in sentences; empty when all is well."""
@@ -288,8 +329,7 @@ class Store:
         if not self._committer.alive:
             found.append("thread committer or sealer died")
         found += self._committer.faults
-        if self._sync_fault:
-            found.append(self._sync_fault)
+        found += [fault for fault in (self._sync_fault, self._replay_fault) if fault]
         return [] if self._stopping.is_set() else found
 
     def open_buckets(self) -> list[tuple[str, Bucket]]:
