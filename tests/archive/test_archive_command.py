@@ -1,5 +1,6 @@
 """The commands of `sipflow archive` and `sipflow hold`, over a real S3 server."""
 
+import hashlib
 import json
 import re
 import shutil
@@ -12,7 +13,9 @@ from click.testing import CliRunner, Result
 from archive.http_store import http_store
 from archive.test_archiver import archiver, expected_of, objects_in, parts_of
 from archived_root import everything
+from damage import overwrite
 from s3_server import BUCKET, SECRET_KEY, S3Server
+from sipflow._fast import crc32c
 from sipflow.archive.archiver import Archiver
 from sipflow.archive.lock import archive_lock
 from sipflow.archive.opening import open_place
@@ -105,6 +108,49 @@ def test_verify_names_what_is_damaged_and_pull_takes_none_of_it(
     assert parts_of(root)[0].evicted_us is not None
     (top / second / "manifest.json").unlink()
     assert f"{second}: the catalog has it as archived" in run(config, "verify", status=1).output
+
+
+# The polynomial of CRC-32C (RFC 3720, appendix B.4) in the order in which its bits are sent: adding it to any octets
+# leaves their checksum as it is.
+POLYNOMIAL = sum(1 << bit for bit in range(33) if 0x11EDC6F41 >> (32 - bit) & 1)
+
+
+def test_what_a_checksum_cannot_tell_apart_is_found_by_the_digest(
+    config: Path, root: Path, s3: S3Server, upload: Upload
+) -> None:
+    run(config, "push")
+    first = parts_of(root)[0].path
+    files = expected_of(root, parts_of(root))
+    evict(root)
+    top = s3.directory / BUCKET / upload.root / "pbx-1" / first
+    manifest = json.loads((top / "manifest.json").read_bytes())
+    for file in manifest["files"]:
+        octets = (top / file["name"]).read_bytes()
+        assert file["blake2b"] == hashlib.blake2b(octets, digest_size=32).hexdigest()
+        assert (file["octets"], file["crc32c"]) == (len(octets), crc32c(octets))
+    octets = files[f"pbx-1/{first}/{DATA}"]
+    middle = int.from_bytes(octets[1000:1005], "little") ^ POLYNOMIAL
+    other = octets[:1000] + middle.to_bytes(5, "little") + octets[1005:]
+    assert other != octets
+    assert crc32c(other) == crc32c(octets)
+    overwrite(top / DATA, other)
+    report = json.loads(run(config, "verify", "--json", status=1).output)
+    assert [one["path"] for one in report["findings"]] == [f"pbx-1/{first}/{DATA}"]
+    assert report["by_crc"] == 0
+    assert "size or checksum are others" in run(config, "pull", first, status=1).output
+    # As it was written before manifests had digests: it is read, and what cannot be known is said.
+    older = {**manifest, "files": [{k: v for k, v in one.items() if k != "blake2b"} for one in manifest["files"]]}
+    overwrite(top / "manifest.json", json.dumps(older).encode())
+    output = run(config, "verify").output
+    assert f"{len(older['files'])} objects held to a CRC-32C alone" in output
+    assert output.rstrip().endswith("sound")
+    assert "alone" not in run(config, "verify", "--quick").output
+    assert json.loads(run(config, "verify", "--json").output)["by_crc"] == len(older["files"])
+    overwrite(top / DATA, octets[:1000] + b"other" + octets[1005:])
+    assert f"{first}/{DATA}: " in run(config, "verify", status=1).output
+    overwrite(top / DATA, octets)
+    assert "1 parts" in run(config, "pull", first).output
+    assert (root / first / DATA).read_bytes() == octets
 
 
 def test_a_lost_root_is_known_again(config: Path, root: Path) -> None:

@@ -104,9 +104,10 @@ class Sender:
             reading = Reading(artefact.file, piece_of(size))
             for _ in reading:
                 pass
-        file = ArchivedFile(artefact.key.rpartition("/")[2], reading.octets, reading.crc32c)
+        name = artefact.key.rpartition("/")[2]
+        file = ArchivedFile(name, reading.octets, reading.crc32c, reading.digest.hex())
         try:
-            prove(self._place, artefact.key, file, self._proof, reading.etags, reading.digest)
+            prove(self._place, artefact.key, file, self._proof, reading.etags)
         except ObjectDamaged:
             # So that the next attempt does not take it for one that stands.
             self._place.delete(artefact.key)
@@ -135,14 +136,7 @@ class Sender:
             raise ObjectDamaged(key, "what was read back is not what was put")
 
 
-def prove(
-    place: Place,
-    key: str,
-    file: ArchivedFile,
-    proof: Proof = "auto",
-    etags: tuple[str, ...] = (),
-    digest: bytes | None = None,
-) -> None:
+def prove(place: Place, key: str, file: ArchivedFile, proof: Proof = "auto", etags: tuple[str, ...] = ()) -> None:
     """Prove that an object is a file as it was read here, by its digest too where that is known.
 
     With "auto" a mark of the place that is one of `etags` is enough, else everything is read back. Raises
@@ -153,8 +147,7 @@ def prove(
         raise ObjectDamaged(key, f"it has {stored.octets} octets; {file.octets} were put")
     if proof == "size" or (proof == "auto" and stored.etag is not None and stored.etag.strip('"').lower() in etags):
         return
-    octets, crc, found = digest_of(place.stream(key))
-    if (octets, crc) != (file.octets, file.crc32c) or digest not in (None, found):
+    if not file.is_of(*digest_of(place.stream(key))):
         raise ObjectDamaged(key, "what was read back is not what was put: its checksum is another")
 
 

@@ -77,13 +77,17 @@ class FindingTold(msgspec.Struct, frozen=True):
 
 
 class Verified(msgspec.Struct, frozen=True):
-    """What was verified of an archive; `sound` when nothing is wrong."""
+    """What was verified of an archive; `sound` when nothing is wrong.
+
+    `by_crc` counts the objects whose manifest has no digest: they were read back and held to a CRC-32C alone.
+    """
 
     where: str
     node: str
     sound: bool
     parts: int
     octets: int
+    by_crc: int
     findings: list[FindingTold]
 
 
@@ -191,13 +195,18 @@ def pull(at: _At, paths: tuple[str, ...], hold: bool) -> None:
 @click.option("--quick", is_flag=True, help="Sizes only, without reading everything back.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def verify(at: _At, paths: tuple[str, ...], quick: bool, as_json: bool) -> None:
-    """Read the archive back, held to its manifests, and these to the catalog; status 1 when something is wrong."""
+    """Read the archive back, held to its manifests, and these to the catalog; status 1 when something is wrong.
+
+    Each object is held to its size, its CRC-32C and the digest in its manifest; older manifests have no digest.
+    """
     known = _known(at.root)
     findings: list[FindingTold] = []
     seen: set[str] = set()
-    parts = octets = 0
+    parts = octets = by_crc = 0
     with Bars() as bars:
         for one in _chosen(at, paths) if paths else _found(at, "", known):
+            if one.manifest is not None and not quick:
+                by_crc += sum(not file.blake2b for file in one.manifest.files)
             found, read = _verified(at, one, quick, bars)
             findings += found
             parts, octets = parts + 1, octets + read
@@ -209,12 +218,16 @@ def verify(at: _At, paths: tuple[str, ...], quick: bool, as_json: bool) -> None:
             if part.archive_key is not None and part.archive_key not in seen and part.deleted_us is None
             and part.archive_key.startswith(f"{at.node}")
         ]  # fmt: skip
-    report = Verified(at.upload.where, at.node, not findings, parts, octets, findings)
+    report = Verified(at.upload.where, at.node, not findings, parts, octets, by_crc, findings)
     if as_json:
         write_json(report)
     else:
         for finding in findings:
             click.echo(printable(f"{finding.path}: {finding.what}"))
+        if by_crc:
+            click.echo(
+                f"{by_crc} objects held to a CRC-32C alone: their manifests are of a version that wrote no digest"
+            )
         verdict = "sound" if report.sound else f"{len(findings)} damages"
         click.echo(f"{at.place.where}: {parts} parts of {at.node}, {octets} octets verified: {verdict}")
     if findings:
