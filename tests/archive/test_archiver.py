@@ -3,7 +3,7 @@
 import os
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,7 @@ from sipflow.archive.sending import Sender, read_manifest
 from sipflow.archive.state import read_state, scratch_of
 from sipflow.config import Retention
 from sipflow.destination import Upload
-from sipflow.errors import ObjectDamaged, StorageError
+from sipflow.errors import ObjectDamaged, PartBusy, StorageError
 from sipflow.storage.call_hash import call_hash
 from sipflow.storage.catalog import Catalog, Part
 from sipflow.storage.layout import DATA, DATABASE, HOUR_US
@@ -265,6 +265,59 @@ def test_a_part_waits_to_be_packed_and_travels_in_that_form(root: Path, s3: S3Se
     manifest: Manifest = read_manifest(open_place(upload), f"pbx-1/{parts[0].path}")
     assert manifest.packed
     assert not read_manifest(open_place(upload), f"pbx-1/{parts[1].path}").packed
+
+
+class Packing(Objects):
+    """A store beside which somebody packs whenever something is put."""
+
+    root = Path()
+    part: Part
+    refused: list[str]
+
+    def put(self, key: str, octets: bytes) -> Stored:
+        try:
+            pack_part(self.root, self.part)
+        except PartBusy as error:
+            self.refused.append(str(error))
+        return super().put(key, octets)
+
+
+def test_nobody_packs_a_part_on_its_way(hour: Path, s3: S3Server, upload: Upload) -> None:
+    (part,) = parts_of(hour)
+    files = expected_of(hour, [part])
+    place = Packing.open(upload)
+    place.root, place.part, place.refused = hour, part, []
+    worker = Archiver(hour, upload, "pbx-1", place)
+    assert worker.turn() == LOOK_SECONDS
+    assert len(place.refused) == 4
+    assert {"another process packs or copies it" in one for one in place.refused} == {True}
+    assert files == expected_of(hour, [part])
+    assert files.items() <= objects_in(s3, upload).items()
+    (now,) = parts_of(hour)
+    assert (now.archived_us is not None, now.packed_us) == (True, None)
+
+
+def test_a_part_that_is_being_packed_goes_when_that_is_done_and_holds_up_no_other(
+    root: Path, s3: S3Server, upload: Upload
+) -> None:
+    parts = parts_of(root)
+    worker = archiver(root, upload)
+
+    def meanwhile() -> Iterator[None]:
+        assert worker.turn() == LOOK_SECONDS
+        yield
+
+    paces = meanwhile()
+    assert pack_part(root, parts[0], pace=lambda: next(paces, None)) is not None
+    assert [part.archived_us is not None for part in parts_of(root)] == [False, True]
+    assert ["it is being packed" in one for one in worker.passed] == [True]
+    assert (worker.state.refused, worker.state.error, worker.state.failures) == ([], "", 0)
+    assert not [key for key in objects_in(s3, upload) if parts[0].path in key]
+    worker.turn()
+    assert worker.passed == []
+    assert all(part.archived_us for part in parts_of(root))
+    assert expected_of(root, parts).items() <= objects_in(s3, upload).items()
+    assert read_manifest(open_place(upload), f"pbx-1/{parts[0].path}").packed
 
 
 def test_what_was_sent_before_it_was_packed_is_sent_anew_as_it_is_now(hour: Path, s3: S3Server, upload: Upload) -> None:

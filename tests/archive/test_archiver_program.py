@@ -40,9 +40,10 @@ from sipflow.clock import now_us
 from sipflow.config import Retention, Settings
 from sipflow.destination import Upload
 from sipflow.effective import written
-from sipflow.errors import ArchiveError
+from sipflow.errors import ArchiveError, PartBusy
 from sipflow.orders import ArchiverOrders
 from sipflow.storage.layout import DATA, HOUR_US
+from sipflow.storage.part_lock import part_lock
 from sipflow.storage.sweep import Sweep
 
 PATIENCE_SECONDS = 60
@@ -91,8 +92,13 @@ def test_killed_in_the_middle_of_an_upload_it_goes_on_and_leaves_nothing(
     with program(root, Upload(**{**vars(upload), "bandwidth": 100_000})) as process:
         # The second piece waits for the first: in between is the middle.
         until(lambda: unfinished(s3, upload), "nothing was begun")
+        with pytest.raises(PartBusy, match="packs or copies it"), part_lock(root / parts_of(root)[0].path):
+            pass
         process.send_signal(signal.SIGKILL)
         process.wait()
+    # Its lock went with it.
+    with part_lock(root / parts_of(root)[0].path):
+        pass
     assert unfinished(s3, upload)
     assert {part.archived_us for part in parts_of(root)} == {None}
     assert not [key for key in objects_in(s3, upload) if key.endswith("manifest.json")]

@@ -18,9 +18,10 @@ from sipflow.archive.state import ArchiveState, scratch_of, write_state
 from sipflow.clock import SECOND_US, now_us
 from sipflow.config import Retention
 from sipflow.destination import Upload
-from sipflow.errors import ArchiveError, ObjectDamaged, ObjectMissing, SipflowError, StorageError
+from sipflow.errors import ArchiveError, ObjectDamaged, ObjectMissing, PartBusy, SipflowError, StorageError
 from sipflow.storage.catalog import Catalog, Part
 from sipflow.storage.layout import CATALOG, DATA
+from sipflow.storage.part_lock import copy_lock
 from sipflow.storage.removal import remove_bucket
 from sipflow.storage.retention import Action, Step
 from sipflow.storage.sweep import Sweep
@@ -64,6 +65,8 @@ class Archiver:
         self._backoff = Backoff()
         # Parts that cannot be read here: each waits for itself, and holds up no other.
         self._unreadable: dict[int, tuple[Backoff, int, str]] = {}
+        # Why parts were passed by in the last turn: somebody packs them, and they go when that is done.
+        self.passed: list[str] = []
         self._expired_us = 0
         self._adopted = False
         self.state = ArchiveState(upload.where, os.getpid(), clock())
@@ -77,6 +80,7 @@ class Archiver:
 
     def turn(self, held_by_age: Callable[[], str] = lambda: "") -> float:
         """Archive what is due, and let go of what has expired; gives the seconds until the next turn."""
+        self.passed = []
         try:
             self._archive_due()
             self._expire(held_by_age)
@@ -169,7 +173,12 @@ class Archiver:
                     f"{self._place.where} has another part of that name, of a machine that was {self._node} before: it "
                     "stays here; a `node` of its own keeps the next ones apart",
                 )  # fmt: skip
-            sent = self._sender.send(part, scratch_of(self._root))
+            with copy_lock(self._root / part.path):
+                sent = self._sender.send(part, scratch_of(self._root))
+                listed = catalog.archived(part, sent.key, self._clock())
+        except PartBusy as error:
+            self.passed.append(str(error))
+            return
         except StorageError as error:
             now = catalog.part(part.id)
             if now is None or now.revision != part.revision:
@@ -180,7 +189,7 @@ class Archiver:
                 LOG.error("%s cannot be archived: %s", part.path, error)
             self._unreadable[part.id] = (backoff, again_us, str(error))
             return
-        if not catalog.archived(part, sent.key, self._clock()):
+        if not listed:
             return
         self._unreadable.pop(part.id, None)
         octets = sent.manifest.octets

@@ -157,10 +157,7 @@ def push(at: _At) -> None:
     click.echo(
         f"{at.root}: {state.archived_parts} parts, {size_text(state.archived_octets)} archived to {at.place.where}"
     )
-    for sentence in (*state.refused, *([state.error] if state.error else ())):
-        click.echo(f"sipflow: {printable(sentence)}", err=True)
-    if state.refused or state.error:
-        raise click.exceptions.Exit(1)
+    _complain([*state.refused, *worker.passed, *([state.error] if state.error else ())])
 
 
 @archive.command("pull")

@@ -1,9 +1,6 @@
 """Packing: a sealed bucket rewritten with each call's blocks together, in place of what the recorder wrote."""
 
-import fcntl
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -16,6 +13,7 @@ from sipflow.storage.layout import DATA, DATABASE, HOLD
 from sipflow.storage.packed_data import write_packed
 from sipflow.storage.packed_index import make_index
 from sipflow.storage.packed_part import tell_packed, unfit
+from sipflow.storage.part_lock import part_lock
 from sipflow.storage.seal import SEAL_LENGTH, broken_seal, write_seal
 from sipflow.storage.swap import Identity, discard, make_room, pair_of, swap_in
 from sipflow.storage.sweep import sweep_lock
@@ -43,28 +41,6 @@ class Built(msgspec.Struct, frozen=True):
 
     made_of: tuple[Identity, Identity]
     packed: Packed
-
-
-@contextmanager
-def part_lock(directory: Path) -> Iterator[int]:
-    """Keep others from packing a part, and from copying its files elsewhere meanwhile; gives the descriptor.
-
-    The lock is that of data.raw (flock(2)): who copies the files of a part takes a shared one. Raises PartBusy,
-    StorageError.
-    """
-    data = pair_of(directory).data
-    try:
-        file = os.open(data, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        raise StorageError("open", data, error.strerror or str(error)) from None
-    try:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise PartBusy("pack", directory, "another process packs or copies it") from None
-        yield file
-    finally:
-        os.close(file)
 
 
 def pack_part(
