@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from buckets import call, record
+from buckets import call, hours, record
 from faulty_proxy import Fault, at_step, faulty_proxy, once_each
 from s3_server import BUCKET, SECRET_KEY, S3Server
 from sipflow._fast import crc32c
@@ -318,6 +318,107 @@ def test_a_part_that_is_being_packed_goes_when_that_is_done_and_holds_up_no_othe
     assert all(part.archived_us for part in parts_of(root))
     assert expected_of(root, parts).items() <= objects_in(s3, upload).items()
     assert read_manifest(open_place(upload), f"pbx-1/{parts[0].path}").packed
+
+
+class Slow(Objects):
+    """A store to which each data.raw takes three hours, of a clock that is moved."""
+
+    root = Path()
+    now_us = 0
+    told: list[tuple[str, str, int]]
+
+    def put(self, key: str, octets: bytes) -> Stored:
+        state = read_state(self.root)
+        assert state is not None
+        self.told.append((key.removeprefix("pbx-1/"), str(state.lag), state.parts))
+        if key.endswith(DATA):
+            self.now_us += 3 * HOUR_US
+        return super().put(key, octets)
+
+
+def test_a_line_that_is_too_slow_is_told_from_one_that_fails(root: Path, upload: Upload) -> None:
+    first, second = (part.path for part in parts_of(root))
+    for path in (first, second):
+        os.utime(root / path / DATA, (1_000_000, 1_000_000))
+    place = Slow.open(upload)
+    place.root, place.now_us, place.told = root, 1_000_000_000_000, []
+    worker = Archiver(root, upload, "pbx-1", place, lambda: place.now_us)
+    assert worker.turn() == LOOK_SECONDS
+    assert place.told == [
+        (f"{first}/{DATA}", "", 2),
+        (f"{first}/{DATABASE}", "falling behind", 2),
+        (f"{first}/{PRINTS}", "falling behind", 2),
+        (f"{first}/{MANIFEST}", "falling behind", 2),
+        (f"{second}/{DATA}", "catching up", 1),
+        (f"{second}/{DATABASE}", "catching up", 1),
+        (f"{second}/{PRINTS}", "catching up", 1),
+        (f"{second}/{MANIFEST}", "catching up", 1),
+    ]
+    state = read_state(root)
+    assert state is not None
+    assert (state.lag, state.parts, state.waiting_us, state.failures) == ("", 0, None, 0)
+    # What fails does not fall behind: it is an outage, with its reason.
+    again = Archiver(root, upload, "pbx-1", place, lambda: place.now_us)
+    catalog = Catalog(root)
+    catalog.unarchived(parts_of(root)[0])
+    catalog.close()
+    again._place = open_place(Upload(**{**vars(upload), "endpoint": "http://127.0.0.1:9", "connect_timeout_secs": 1}))
+    again.turn()
+    again.turn()
+    assert again.state.error
+    assert (again.state.lag, again.state.parts) == ("", 1)
+
+
+def test_what_exceeds_the_queue_is_given_up_and_said_while_the_store_is_down(
+    s3: S3Server, upload: Upload, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = tmp_path / "four"
+    record(root, hours(4))
+    parts = parts_of(root)
+    paths = [part.path for part in parts]
+    files = expected_of(root, parts)
+    limited = Upload(**{**vars(upload), "queue_limit": sum(part.octets or 0 for part in parts[2:])})
+    down = Upload(**{**vars(limited), "endpoint": "http://127.0.0.1:9", "connect_timeout_secs": 1})
+    worker = archiver(root, Upload(**{**vars(down), "queue_limit": None}))
+    worker.turn()
+    assert (worker.state.parts, worker.state.given_up) == (4, [])
+    sweep = Sweep(root, Retention(sip_age=1), upload=limited)
+    assert sweep.plan().steps == []
+    for _ in range(2):  # a restart gives up nothing twice
+        worker = archiver(root, down)
+        worker.turn()
+        assert worker.state.error
+        assert (worker.state.parts, worker.state.given_up) == (2, paths[:2])
+        assert worker.state.given_up_parts == 2
+        assert worker.state.given_up_octets == sum(part.octets or 0 for part in parts[:2])
+    said = [one.getMessage() for one in caplog.records if "gave up archiving" in one.getMessage()]
+    assert [f"gave up archiving {path}, " in line for path, line in zip(paths[:2], said, strict=True)] == [True, True]
+    # Nothing is deleted for it: they are as without an archive, and the others still wait.
+    assert files == expected_of(root, parts_of(root))
+    assert Sweep(root, KEPT, upload=limited).plan().steps == []
+    assert [step.part.path for step in sweep.plan().steps] == paths[:2]
+    archiver(root, limited).turn()
+    assert [part.archived_us is not None for part in parts_of(root)] == [False, False, True, True]
+    assert expected_of(root, parts[2:]).items() <= objects_in(s3, upload).items()
+    sweep.run()
+    assert [part.path for part in parts_of(root)] == paths[2:]
+    worker = archiver(root, limited)
+    worker.turn()
+    assert (worker.state.given_up, worker.state.given_up_parts, worker.state.parts) == ([], 2, 0)
+
+
+def test_what_was_given_up_is_archived_by_hand(root: Path, s3: S3Server, upload: Upload) -> None:
+    parts = parts_of(root)
+    limited = Upload(**{**vars(upload), "queue_limit": 1})
+    worker = archiver(root, limited)
+    worker.turn()
+    assert worker.state.given_up == [parts[0].path]
+    assert [part.archived_us is not None for part in parts_of(root)] == [False, True]
+    by_hand = Archiver(root, limited, "pbx-1", open_place(upload), again=True)
+    by_hand.turn()
+    assert all(part.archived_us for part in parts_of(root))
+    assert (by_hand.state.given_up, by_hand.state.given_up_parts, by_hand.state.parts) == ([], 1, 0)
+    assert expected_of(root, parts).items() <= objects_in(s3, upload).items()
 
 
 def test_what_was_sent_before_it_was_packed_is_sent_anew_as_it_is_now(hour: Path, s3: S3Server, upload: Upload) -> None:

@@ -229,6 +229,26 @@ def test_a_place_that_fails_is_told_on_the_first_screen(root: Path, upload: Uplo
             log.close()
 
 
+def test_what_is_given_up_is_named_to_whoever_asks(root: Path, upload: Upload) -> None:
+    with socket.socket() as closed:  # bound, and nobody listens
+        closed.bind(("127.0.0.1", 0))
+        nowhere = Upload(**{**vars(upload), "endpoint": f"http://127.0.0.1:{closed.getsockname()[1]}"})
+        config = settings_file(root, f'{s3_table(nowhere)}queue_limit = "1KB"\n')
+        first, second = (part.path for part in parts_of(root))
+        with serving(root, config) as url:
+            until(lambda: httpx.get(f"{url}/api/v1/now").json()["archive"]["given_up_parts"] == 1, "none is given up")
+            health = httpx.get(f"{url}/health", headers={"Accept": "application/json"})
+            assert health.status_code == 200
+            (note,) = [one for one in health.json()["notes"] if one.startswith("given up")]
+            assert first in note
+            assert second not in note
+            assert note in unescape(httpx.get(f"{url}/", headers={"Accept": "text/html"}).text)
+            metrics = httpx.get(f"{url}/metrics").text
+            assert re.search(r"^sipflow_archive_given_up_total(\{[^}]*\})? 1$", metrics, re.MULTILINE)
+            assert httpx.get(f"{url}/api/v1/archive").json()["given_up"] == [first]
+    assert "gave up archiving" in (root.parent / "log").read_text()
+
+
 DOWNLOADS = (
     "/flow?callid=call-0@h", "/media?callid=call-0@h", "/media?callid=call-0@h&stats=1", "/diag?callid=call-0@h",
     "/api/v1/calls", "/api/v1/calls?q=call-0", "/api/v1/calls/call-0@h", "/api/v1/calls/call-0@h/media.wav",

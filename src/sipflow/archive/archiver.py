@@ -7,20 +7,22 @@ from pathlib import Path
 
 import msgspec
 
-from sipflow.archive.backlog import Backlog, backlog
+from sipflow.amount import size_text
+from sipflow.archive.backlog import Backlog, Trend, backlog, excess
 from sipflow.archive.backoff import Backoff
 from sipflow.archive.manifest import part_key
 from sipflow.archive.place import Place
 from sipflow.archive.reading import Throttle
 from sipflow.archive.remote_adoption import adopt_missing, another_has
 from sipflow.archive.sending import Maker, Sender, read_prints, remove
-from sipflow.archive.state import ArchiveState, scratch_of, write_state
+from sipflow.archive.state import ArchiveState, Lag, scratch_of, write_state
 from sipflow.clock import SECOND_US, now_us
 from sipflow.config import Retention
 from sipflow.destination import Upload
 from sipflow.errors import ArchiveError, ObjectDamaged, ObjectMissing, PartBusy, SipflowError, StorageError
 from sipflow.storage.catalog import Catalog, Part
-from sipflow.storage.layout import CATALOG, DATA
+from sipflow.storage.given_up import GivenUp, read_given_up, write_given_up
+from sipflow.storage.layout import CATALOG, DATA, HOUR_US
 from sipflow.storage.part_lock import copy_lock
 from sipflow.storage.removal import remove_bucket
 from sipflow.storage.retention import Action, Step
@@ -31,6 +33,7 @@ LOG = logging.getLogger("sipflow.archive")
 # How often the catalog is looked at, and how often the state is told while a large file travels.
 LOOK_SECONDS = 5.0
 _TOLD_EVERY_US = SECOND_US
+_LOOK_EVERY_US = 60 * SECOND_US
 _EXPIRY_EVERY_US = 60 * SECOND_US
 Wait = Callable[[float], bool]
 Progress = Callable[[str, int, int], None]
@@ -51,8 +54,14 @@ class Archiver:
         clock: Callable[[], int] = now_us,
         makers: tuple[Maker, ...] = (),
         progress: Progress | None = None,
+        *,
+        again: bool = False,
     ) -> None:
-        """Prepare; opens nothing yet. `progress` is told how far a part has travelled: path, octets, all of them."""
+        """Prepare; opens nothing yet. `progress` is told how far a part has travelled: path, octets, all of them.
+
+        With `again` what was given up is archived too, and nothing is given up.
+        """
+        self._again = again
         self._progress = progress
         self._total = 0
         self._root = root
@@ -63,6 +72,8 @@ class Archiver:
         self._throttle = Throttle(upload.bandwidth)
         self._sender = Sender(root, place, node, upload.verify, self._pace, makers)
         self._backoff = Backoff()
+        self._trend = Trend()
+        self._looked_us = 0
         # Parts that cannot be read here: each waits for itself, and holds up no other.
         self._unreadable: dict[int, tuple[Backoff, int, str]] = {}
         # Why parts were passed by in the last turn: somebody packs them, and they go when that is done.
@@ -132,21 +143,52 @@ class Archiver:
             self._relist(catalog)
             for part in waiting.due:
                 _, until, _ = self._unreadable.get(part.id, (None, 0, ""))
-                if self._clock() >= until:
+                given_up = not self._again and part.path in self.state.given_up
+                if self._clock() >= until and not given_up:
                     self._archive(catalog, part)
                     self._look(catalog)
         finally:
             catalog.close()
 
     def _look(self, catalog: Catalog) -> Backlog:
-        found = backlog(catalog.standing(), self._clock(), self._upload.pack_wait, self._sealed_us)
+        parts = catalog.standing()
+        before = read_given_up(self._root)
+        given_up = before.only(part.path for part in parts if part.archived_us is None)
+        found = self._waiting(parts, given_up)
+        if self._upload.queue_limit is not None and not self._again:
+            given_up = self._give_up(given_up, excess(found, self._upload.queue_limit))
+            found = self._waiting(parts, given_up)
+        if given_up != before:
+            write_given_up(self._root, given_up)
         known = {part.id for part in (*found.due, *found.waiting)}
         self._unreadable = {part: what for part, what in self._unreadable.items() if part in known}
-        self._tell(
-            parts=found.parts, octets=found.octets, oldest_us=found.oldest_us,
-            refused=[reason for _, _, reason in self._unreadable.values()],
+        self._tell_of(
+            found, refused=[reason for _, _, reason in self._unreadable.values()], given_up=sorted(given_up.parts),
+            given_up_parts=given_up.parts_ever, given_up_octets=given_up.octets_ever,
         )  # fmt: skip
         return found
+
+    def _waiting(self, parts: list[Part], given_up: GivenUp) -> Backlog:
+        paths = () if self._again else given_up.parts
+        return backlog(parts, self._clock(), self._upload.pack_wait, self._sealed_us, paths)
+
+    def _give_up(self, given_up: GivenUp, chosen: dict[str, int]) -> GivenUp:
+        for path, octets in chosen.items():
+            limit = size_text(self._upload.queue_limit or 0)
+            LOG.error("gave up archiving %s, %s: more than queue_limit = %s waits", path, size_text(octets), limit)
+        return given_up.more(chosen, self._clock())
+
+    def _tell_of(self, found: Backlog, **more: object) -> None:
+        self._looked_us = now = self._clock()
+        shrinks = self._trend.shrinks(now, found.octets, found.late_period_us or HOUR_US)
+        late = found.late_period_us and not self.state.error
+        lag = Lag.NONE if not late else Lag.CATCHING_UP if shrinks else Lag.FALLING_BEHIND
+        if lag is not self.state.lag and lag is not Lag.NONE:
+            LOG.warning("archiving to %s is %s: %s wait", self._place.where, lag, size_text(found.octets))
+        self._tell(
+            parts=found.parts, octets=found.octets, oldest_us=found.oldest_us, waiting_us=found.since_us, lag=lag,
+            **more,
+        )  # fmt: skip
 
     def _relist(self, catalog: Catalog) -> None:
         """Fetch the filters of evicted parts that a damaged catalog dropped: nobody else can make them anew."""
@@ -207,8 +249,19 @@ class Archiver:
             # The filter of calls is not counted in the size of a part.
             sent = self.state.sent_octets
             self._progress(self.state.sending, sent, max(sent, self._total))
+        if self._clock() - self._looked_us >= _LOOK_EVERY_US:
+            self._look_along()
         if self._clock() - self.state.updated_us >= _TOLD_EVERY_US:
             self._tell()
+
+    def _look_along(self) -> None:
+        """Look what waits while a part travels, which on a slow line takes as long as others need to be sealed."""
+        # A connection of its own: pieces are asked for by threads of the object library.
+        catalog = Catalog(self._root, readonly=True)
+        try:
+            self._tell_of(self._waiting(catalog.standing(), read_given_up(self._root)))
+        finally:
+            catalog.close()
 
     # --- and away again ---
 

@@ -150,7 +150,7 @@ def push(at: _At) -> None:
     with archive_lock(at.root), Bars() as bars:
         worker = Archiver(
             at.root, dataclasses.replace(at.upload, pack_wait=0), at.node, at.place,
-            makers=(CallTables(at.node).make,), progress=lambda path, *done: bars(Path(path), *done),
+            makers=(CallTables(at.node).make,), progress=lambda path, *done: bars(Path(path), *done), again=True,
         )  # fmt: skip
         worker.turn(lambda: "nothing expires on a push")
     state = worker.state
