@@ -1,9 +1,14 @@
 """The commands of `sipflow archive` and `sipflow hold`, over a real S3 server."""
 
+import contextlib
 import hashlib
 import json
+import os
+import pty
 import re
 import shutil
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -20,7 +25,7 @@ from sipflow.archive.archiver import Archiver
 from sipflow.archive.lock import archive_lock
 from sipflow.archive.opening import open_place
 from sipflow.archive.remote_opening import open_remote
-from sipflow.cli import main
+from sipflow.cli import care, main
 from sipflow.config import Retention, load
 from sipflow.destination import HOUR_US, Upload
 from sipflow.query.history import History
@@ -151,6 +156,71 @@ def test_what_a_checksum_cannot_tell_apart_is_found_by_the_digest(
     overwrite(top / DATA, octets)
     assert "1 parts" in run(config, "pull", first).output
     assert (root / first / DATA).read_bytes() == octets
+
+
+def commanded(config: Path, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", "sipflow", "archive", arguments[0], "--config", str(config), *arguments[1:]]
+
+
+def on_terminal(command: list[str]) -> tuple[str, str]:
+    """Run a command whose standard error is a terminal; gives what it wrote there, and its standard output."""
+    leader, follower = pty.openpty()
+    shown = bytearray()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=follower, env=environment) as process:
+        os.close(follower)
+        # The terminal holds little: who does not read it stops the command.
+        with contextlib.suppress(OSError):  # its other end is closed
+            while some := os.read(leader, 65_536):
+                shown += some
+        said, _ = process.communicate(timeout=60)
+    os.close(leader)
+    assert process.returncode == 0, shown
+    return shown.decode(), said.decode()
+
+
+def test_bars_are_for_terminals_only(config: Path, root: Path, upload: Upload, s3: S3Server) -> None:
+    first, second = (part.path for part in parts_of(root))
+    catalog = (root / CATALOG).read_bytes()
+    steps = (("push",), ("verify",), ("pull", "--no-hold", first))
+    for name in ("terminal", "pipe"):
+        for command in steps:
+            if command[0] == "pull":
+                evict(root)
+            if name == "pipe":
+                done = subprocess.run(commanded(config, *command), capture_output=True, check=True, timeout=60)
+                assert done.stderr == b""
+                said = done.stdout.decode()
+            else:
+                shown, said = on_terminal(commanded(config, *command))
+                assert "\x1b[" in shown
+                assert first in shown
+                assert (second in shown) == (command[0] != "pull")
+                if command[0] != "push":
+                    assert f"{first}/{DATA}" in shown
+            assert said.count("\n") == 1
+            assert "\x1b" not in said
+            assert "\r" not in said
+        # Again from the beginning: nothing is archived, and all of it is here.
+        assert "1 parts" in run(config, "pull", "--no-hold", "2024").output
+        shutil.rmtree(s3.directory / BUCKET / upload.root)
+        for path in root.glob(f"{CATALOG}*"):
+            path.unlink()
+        (root / CATALOG).write_bytes(catalog)
+
+
+def test_without_a_terminal_long_work_shows_a_sign_of_life(
+    config: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(care, "_PLAIN_SECONDS", 0.0)
+    first = parts_of(root)[0].path
+    octets = (root / first / DATA).stat().st_size
+    assert re.search(rf"^{first}: \d+ of \d+$", run(config, "push").stderr, re.MULTILINE)
+    assert f"pbx-1/{first}/{DATA}: {octets} of {octets}\n" in run(config, "verify").stderr
+    evict(root)
+    pulled = run(config, "pull", first)
+    assert f"pbx-1/{first}/{DATA}: {octets} of {octets}\n" in pulled.stderr
+    assert pulled.stdout.count("\n") == 1
 
 
 def test_a_lost_root_is_known_again(config: Path, root: Path) -> None:

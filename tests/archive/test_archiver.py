@@ -414,7 +414,8 @@ def test_what_was_given_up_is_archived_by_hand(root: Path, s3: S3Server, upload:
     worker.turn()
     assert worker.state.given_up == [parts[0].path]
     assert [part.archived_us is not None for part in parts_of(root)] == [False, True]
-    by_hand = Archiver(root, limited, "pbx-1", open_place(upload), again=True)
+    by_hand = archiver(root, upload)
+    by_hand.take_back()
     by_hand.turn()
     assert all(part.archived_us for part in parts_of(root))
     assert (by_hand.state.given_up, by_hand.state.given_up_parts, by_hand.state.parts) == ([], 1, 0)

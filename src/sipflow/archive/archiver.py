@@ -54,14 +54,8 @@ class Archiver:
         clock: Callable[[], int] = now_us,
         makers: tuple[Maker, ...] = (),
         progress: Progress | None = None,
-        *,
-        again: bool = False,
     ) -> None:
-        """Prepare; opens nothing yet. `progress` is told how far a part has travelled: path, octets, all of them.
-
-        With `again` what was given up is archived too, and nothing is given up.
-        """
-        self._again = again
+        """Prepare; opens nothing yet. `progress` is told how far a part has travelled: path, octets, all of them."""
         self._progress = progress
         self._total = 0
         self._root = root
@@ -88,6 +82,12 @@ class Archiver:
             seconds = self.turn(held_by_age)
             if wait(seconds):
                 return
+
+    def take_back(self) -> None:
+        """Let what was given up wait again, as far as it is still here. Raises StorageError."""
+        given_up = read_given_up(self._root)
+        if given_up.parts:
+            write_given_up(self._root, given_up.only(()))
 
     def turn(self, held_by_age: Callable[[], str] = lambda: "") -> float:
         """Archive what is due, and let go of what has expired; gives the seconds until the next turn."""
@@ -143,8 +143,7 @@ class Archiver:
             self._relist(catalog)
             for part in waiting.due:
                 _, until, _ = self._unreadable.get(part.id, (None, 0, ""))
-                given_up = not self._again and part.path in self.state.given_up
-                if self._clock() >= until and not given_up:
+                if self._clock() >= until and part.path not in self.state.given_up:
                     self._archive(catalog, part)
                     self._look(catalog)
         finally:
@@ -155,7 +154,7 @@ class Archiver:
         before = read_given_up(self._root)
         given_up = before.only(part.path for part in parts if part.archived_us is None)
         found = self._waiting(parts, given_up)
-        if self._upload.queue_limit is not None and not self._again:
+        if self._upload.queue_limit is not None:
             given_up = self._give_up(given_up, excess(found, self._upload.queue_limit))
             found = self._waiting(parts, given_up)
         if given_up != before:
@@ -169,8 +168,7 @@ class Archiver:
         return found
 
     def _waiting(self, parts: list[Part], given_up: GivenUp) -> Backlog:
-        paths = () if self._again else given_up.parts
-        return backlog(parts, self._clock(), self._upload.pack_wait, self._sealed_us, paths)
+        return backlog(parts, self._clock(), self._upload.pack_wait, self._sealed_us, given_up.parts)
 
     def _give_up(self, given_up: GivenUp, chosen: dict[str, int]) -> GivenUp:
         for path, octets in chosen.items():

@@ -136,18 +136,33 @@ class Sender:
             raise ObjectDamaged(key, "what was read back is not what was put")
 
 
-def prove(place: Place, key: str, file: ArchivedFile, proof: Proof = "auto", etags: tuple[str, ...] = ()) -> None:
+def prove(
+    place: Place,
+    key: str,
+    file: ArchivedFile,
+    proof: Proof = "auto",
+    etags: tuple[str, ...] = (),
+    progress: Callable[[int], None] = lambda _octets: None,
+) -> None:
     """Prove that an object is a file as it was read here, by its digest too where that is known.
 
-    With "auto" a mark of the place that is one of `etags` is enough, else everything is read back. Raises
-    ObjectDamaged, ArchiveError.
+    With "auto" a mark of the place that is one of `etags` is enough, else everything is read back; `progress` is told
+    how many octets were. Raises ObjectDamaged, ArchiveError.
     """
     stored = place.head(key)
     if stored.octets != file.octets:
         raise ObjectDamaged(key, f"it has {stored.octets} octets; {file.octets} were put")
     if proof == "size" or (proof == "auto" and stored.etag is not None and stored.etag.strip('"').lower() in etags):
         return
-    if not file.is_of(*digest_of(place.stream(key))):
+
+    def pieces() -> Iterator[bytes]:
+        read = 0
+        for piece in place.stream(key):
+            yield piece
+            read += len(piece)
+            progress(read)
+
+    if not file.is_of(*digest_of(pieces())):
         raise ObjectDamaged(key, "what was read back is not what was put: its checksum is another")
 
 

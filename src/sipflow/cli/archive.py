@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Iterable
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -142,16 +142,17 @@ def list_parts(at: _At, below: str, as_json: bool) -> None:
 @archive.command("push")
 @_placed
 def push(at: _At) -> None:
-    """Archive now whatever is sealed and not archived yet, packed or not.
+    """Archive now whatever is sealed and not archived yet, packed or not, and what was given up.
 
     A server that archives does so by itself; beside one this ends with status 1, as it does when a part does not go.
     """
     _need_catalog(at.root)
     with archive_lock(at.root), Bars() as bars:
         worker = Archiver(
-            at.root, dataclasses.replace(at.upload, pack_wait=0), at.node, at.place,
-            makers=(CallTables(at.node).make,), progress=lambda path, *done: bars(Path(path), *done), again=True,
+            at.root, dataclasses.replace(at.upload, pack_wait=0, queue_limit=None), at.node, at.place,
+            makers=(CallTables(at.node).make,), progress=lambda path, *done: bars(Path(path), *done),
         )  # fmt: skip
+        worker.take_back()
         worker.turn(lambda: "nothing expires on a push")
     state = worker.state
     click.echo(
@@ -247,13 +248,14 @@ def _verified(at: _At, one: Archived, quick: bool, bars: Bars) -> tuple[list[Fin
     findings, octets = [], 0
     for file in one.manifest.files:
         key = f"{one.key}/{file.name}"
-        bars(Path(key), octets, one.manifest.octets)
+        told = partial(bars, Path(key), total=max(file.octets, 1))
+        told(0)
         try:
-            prove(at.place, key, file, "size" if quick else "read")
+            prove(at.place, key, file, "size" if quick else "read", progress=told)
         except (ObjectDamaged, ObjectMissing) as error:
             findings.append(FindingTold(key, error.reason))
         octets += file.octets
-        bars(Path(key), file.octets, file.octets)
+        told(max(file.octets, 1))
     return findings, octets
 
 
