@@ -6,12 +6,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from buckets import call, hours, record
 from faulty_proxy import Fault, at_step, faulty_proxy, once_each
 from s3_server import BUCKET, SECRET_KEY, S3Server
 from sipflow._fast import crc32c
+from sipflow.archive import leftovers
 from sipflow.archive.archiver import LOOK_SECONDS, Archiver
 from sipflow.archive.manifest import MANIFEST, PRINTS, Manifest, decode_manifest
 from sipflow.archive.objects import Objects
@@ -19,6 +21,7 @@ from sipflow.archive.opening import open_place
 from sipflow.archive.place import PIECE, Stored
 from sipflow.archive.sending import Sender, read_manifest
 from sipflow.archive.state import read_state, scratch_of
+from sipflow.clock import DAY_US, now_us
 from sipflow.config import Retention
 from sipflow.destination import Upload
 from sipflow.errors import ObjectDamaged, PartBusy, StorageError
@@ -26,6 +29,7 @@ from sipflow.storage.call_hash import call_hash
 from sipflow.storage.catalog import Catalog, Part
 from sipflow.storage.layout import DATA, DATABASE, HOUR_US
 from sipflow.storage.packing import pack_part
+from sipflow.storage.part_lock import swap_lock
 from sipflow.storage.sweep import Sweep
 
 KEPT = Retention()
@@ -54,6 +58,14 @@ def expected_of(root: Path, parts: Iterable[Part]) -> dict[str, bytes]:
         for part in parts
         for name in (DATA, DATABASE)
     }
+
+
+def unfinished(s3: S3Server, upload: Upload) -> list[str]:
+    """List the uploads in pieces that the store has and nobody finished, by key."""
+    signer = leftovers._signer_of(upload)
+    assert signer is not None
+    with httpx.Client() as client:
+        return [key for key, _ in leftovers._unfinished(client, signer, f"{upload.root}/")]
 
 
 def test_sealed_hours_stand_in_the_archive_as_they_stand_here(root: Path, s3: S3Server, upload: Upload) -> None:
@@ -190,6 +202,56 @@ def test_a_large_part_whose_upload_fails_in_the_middle(
         failed = until_archived(large, worker, lambda: objects_in(s3, upload))
         assert failed == 1
         assert proxy.faults
+    assert unfinished(s3, upload) == []
+
+
+def test_what_a_store_that_was_down_could_not_abort_is_aborted_when_it_is_back(
+    large: Path, s3: S3Server, upload: Upload
+) -> None:
+    down = [True]
+
+    def chooser(method: str, path: str) -> Fault | None:
+        return "answer" if down[0] and (method == "DELETE" or "partNumber=2" in path) else None
+
+    with faulty_proxy(s3.url, chooser) as proxy:
+        worker = archiver(large, Upload(**{**vars(upload), "endpoint": proxy.url, "timeout_secs": 1.5}))
+        worker.turn()
+        assert worker.state.error
+        (part,) = parts_of(large)
+        assert unfinished(s3, upload) == [f"{upload.root}/pbx-1/{part.path}/{DATA}"]
+        down[0] = False
+        assert worker.turn() == LOOK_SECONDS
+    assert parts_of(large)[0].archived_us is not None
+    assert unfinished(s3, upload) == []
+
+
+def test_an_upload_that_nobody_knows_of_is_aborted_within_a_day(large: Path, s3: S3Server, upload: Upload) -> None:
+    now = [now_us()]
+
+    def first_of_an_upload() -> Iterator[bool]:
+        yield True
+        while True:
+            yield False
+
+    chosen = first_of_an_upload()
+
+    def chooser(method: str, path: str) -> Fault | None:
+        begins = method == "POST" and path.endswith(("?uploads", "?uploads="))
+        return "lose" if begins and next(chosen) else None
+
+    with faulty_proxy(s3.url, chooser) as proxy:
+        near = Upload(**{**vars(upload), "endpoint": proxy.url})
+        worker = Archiver(large, near, "pbx-1", open_place(near), lambda: now[0])
+        assert worker.turn() == LOOK_SECONDS
+        assert proxy.faults, proxy.requests
+        assert parts_of(large)[0].archived_us is not None
+        assert len(unfinished(s3, upload)) == 1
+        worker.turn()
+        assert len(unfinished(s3, upload)) == 1
+        now[0] += DAY_US
+        worker.turn()
+    assert unfinished(s3, upload) == []
+    assert objects_in(s3, upload)[f"pbx-1/{parts_of(large)[0].path}/{DATA}"]
 
 
 class Tampering(Objects):
@@ -297,10 +359,11 @@ def test_nobody_packs_a_part_on_its_way(hour: Path, s3: S3Server, upload: Upload
     assert (now.archived_us is not None, now.packed_us) == (True, None)
 
 
-def test_a_part_that_is_being_packed_goes_when_that_is_done_and_holds_up_no_other(
+def test_a_part_that_is_being_packed_goes_as_it_is_and_is_not_exchanged(
     root: Path, s3: S3Server, upload: Upload
 ) -> None:
     parts = parts_of(root)
+    files = expected_of(root, parts)
     worker = archiver(root, upload)
 
     def meanwhile() -> Iterator[None]:
@@ -308,16 +371,28 @@ def test_a_part_that_is_being_packed_goes_when_that_is_done_and_holds_up_no_othe
         yield
 
     paces = meanwhile()
-    assert pack_part(root, parts[0], pace=lambda: next(paces, None)) is not None
+    with pytest.raises(PartBusy, match="archived or held meanwhile"):
+        pack_part(root, parts[0], pace=lambda: next(paces, None))
+    assert [(part.archived_us is not None, part.packed_us) for part in parts_of(root)] == [(True, None)] * 2
+    assert expected_of(root, parts) == files
+    assert files.items() <= objects_in(s3, upload).items()
+
+
+def test_a_part_whose_files_are_being_exchanged_goes_after_that_and_holds_up_no_other(
+    root: Path, s3: S3Server, upload: Upload
+) -> None:
+    parts = parts_of(root)
+    worker = archiver(root, upload)
+    with swap_lock(root / parts[0].path):
+        assert worker.turn() == LOOK_SECONDS
     assert [part.archived_us is not None for part in parts_of(root)] == [False, True]
-    assert ["it is being packed" in one for one in worker.passed] == [True]
+    assert ["its files are being exchanged" in one for one in worker.passed] == [True]
     assert (worker.state.refused, worker.state.error, worker.state.failures) == ([], "", 0)
     assert not [key for key in objects_in(s3, upload) if parts[0].path in key]
     worker.turn()
     assert worker.passed == []
     assert all(part.archived_us for part in parts_of(root))
     assert expected_of(root, parts).items() <= objects_in(s3, upload).items()
-    assert read_manifest(open_place(upload), f"pbx-1/{parts[0].path}").packed
 
 
 class Slow(Objects):

@@ -23,7 +23,7 @@ import pytest
 from click.testing import CliRunner
 
 from archive.http_store import http_store
-from archive.test_archiver import expected_of, objects_in, parts_of
+from archive.test_archiver import expected_of, objects_in, parts_of, unfinished
 from archive.test_call_upload import call as live_call
 from buckets import T0_US, call, record
 from faulty_proxy import faulty_proxy
@@ -43,7 +43,7 @@ from sipflow.effective import written
 from sipflow.errors import ArchiveError, PartBusy
 from sipflow.orders import ArchiverOrders
 from sipflow.storage.layout import DATA, HOUR_US
-from sipflow.storage.part_lock import part_lock
+from sipflow.storage.part_lock import swap_lock
 from sipflow.storage.sweep import Sweep
 
 PATIENCE_SECONDS = 60
@@ -77,13 +77,6 @@ def program(root: Path, upload: Upload) -> Iterator["subprocess.Popen[bytes]"]:
             process.stderr.close()
 
 
-def unfinished(s3: S3Server, upload: Upload) -> list[str]:
-    signer = leftovers._signer_of(upload)
-    assert signer is not None
-    with httpx.Client() as client:
-        return [key for key, _ in leftovers._unfinished(client, signer, f"{upload.root}/")]
-
-
 def test_killed_in_the_middle_of_an_upload_it_goes_on_and_leaves_nothing(
     s3: S3Server, upload: Upload, tmp_path: Path
 ) -> None:
@@ -92,12 +85,12 @@ def test_killed_in_the_middle_of_an_upload_it_goes_on_and_leaves_nothing(
     with program(root, Upload(**{**vars(upload), "bandwidth": 100_000})) as process:
         # The second piece waits for the first: in between is the middle.
         until(lambda: unfinished(s3, upload), "nothing was begun")
-        with pytest.raises(PartBusy, match="packs or copies it"), part_lock(root / parts_of(root)[0].path):
+        with pytest.raises(PartBusy, match="packs or copies it"), swap_lock(root / parts_of(root)[0].path):
             pass
         process.send_signal(signal.SIGKILL)
         process.wait()
     # Its lock went with it.
-    with part_lock(root / parts_of(root)[0].path):
+    with swap_lock(root / parts_of(root)[0].path):
         pass
     assert unfinished(s3, upload)
     assert {part.archived_us for part in parts_of(root)} == {None}

@@ -20,7 +20,7 @@ from sipflow.storage.idleness import Idleness
 from sipflow.storage.layout import DATA, HOLD, PACKING
 from sipflow.storage.packer import Packer
 from sipflow.storage.packing import pack_part
-from sipflow.storage.part_lock import copy_lock, part_lock
+from sipflow.storage.part_lock import copy_lock, swap_lock
 from sipflow.storage.verify import find_all, verify_bucket
 
 PATIENCE = 60.0
@@ -129,7 +129,7 @@ def test_the_lock_of_a_file_that_was_exchanged_is_none(root: Path, monkeypatch: 
     monkeypatch.setattr(fcntl, "flock", late)
     with pytest.raises(PartBusy, match="just exchanged"), copy_lock(root / first.path):
         pass
-    with copy_lock(root / first.path), pytest.raises(PartBusy), part_lock(root / first.path):
+    with copy_lock(root / first.path), pytest.raises(PartBusy), swap_lock(root / first.path):
         pass
 
 

@@ -10,13 +10,14 @@ import msgspec
 from sipflow.amount import size_text
 from sipflow.archive.backlog import Backlog, Trend, backlog, excess
 from sipflow.archive.backoff import Backoff
+from sipflow.archive.leftovers import abort_uploads
 from sipflow.archive.manifest import part_key
 from sipflow.archive.place import Place
 from sipflow.archive.reading import Throttle
 from sipflow.archive.remote_adoption import adopt_missing, another_has
 from sipflow.archive.sending import Maker, Sender, read_prints, remove
 from sipflow.archive.state import ArchiveState, Lag, scratch_of, write_state
-from sipflow.clock import SECOND_US, now_us
+from sipflow.clock import DAY_US, SECOND_US, now_us
 from sipflow.config import Retention
 from sipflow.destination import Upload
 from sipflow.errors import ArchiveError, ObjectDamaged, ObjectMissing, PartBusy, SipflowError, StorageError
@@ -66,11 +67,14 @@ class Archiver:
         self._throttle = Throttle(upload.bandwidth)
         self._sender = Sender(root, place, node, upload.verify, self._pace, makers)
         self._backoff = Backoff()
+        # Whether uploads in pieces may have been left unfinished: by an earlier process, or by what failed.
+        self._left = True
+        self._aborted_us = clock()
         self._trend = Trend()
         self._looked_us = 0
         # Parts that cannot be read here: each waits for itself, and holds up no other.
         self._unreadable: dict[int, tuple[Backoff, int, str]] = {}
-        # Why parts were passed by in the last turn: somebody packs them, and they go when that is done.
+        # Why parts were passed by in the last turn: their files were just being exchanged for packed ones.
         self.passed: list[str] = []
         self._expired_us = 0
         self._adopted = False
@@ -93,6 +97,8 @@ class Archiver:
         """Archive what is due, and let go of what has expired; gives the seconds until the next turn."""
         self.passed = []
         try:
+            if not self.state.error:
+                self._abort_left()
             self._archive_due()
             self._expire(held_by_age)
         except ArchiveError as error:
@@ -102,11 +108,31 @@ class Archiver:
             return self._failed(error)
         if self.state.error:
             LOG.info("archiving to %s goes on", self._place.where)
+        if self._left:
+            self._abort_left()
         self._backoff.succeeded()
         self._tell(error="", next_us=None, sending="", sent_octets=0)
         return LOOK_SECONDS
 
+    def _abort_left(self) -> None:
+        """Abort what was left half sent, and once a day what nobody knows of: the answer to its first request was lost.
+
+        Between two parts nothing is under way.
+        """
+        now = self._clock()
+        if not self._left and abs(now - self._aborted_us) < DAY_US:
+            return
+        self._left, self._aborted_us = False, now
+        try:
+            aborted = abort_uploads(self._upload, self._node)
+        except ArchiveError as error:
+            LOG.warning("unfinished uploads are not aborted: %s", error)
+        else:
+            if aborted:
+                LOG.info("aborted %d uploads that nobody had finished", aborted)
+
     def _failed(self, error: SipflowError) -> float:
+        self._left = True
         seconds = self._backoff.failed()
         reason = str(error)
         if reason != self.state.error:

@@ -73,8 +73,8 @@ class Sender:
     def send(self, part: Part, scratch: Path) -> Sent:
         """Send a sealed part; files that stand there already as they should are not sent again.
 
-        The caller keeps it from being packed meanwhile (`copy_lock`). Raises StorageError when the part cannot be read
-        here or changed meanwhile, ArchiveError for what the place did not take.
+        The caller keeps its files from being exchanged meanwhile (`copy_lock`). Raises StorageError when the part
+        cannot be read here or changed meanwhile, ArchiveError for what the place did not take.
         """
         key = part_key(self._node, part.path)
         directory = self._root / part.path

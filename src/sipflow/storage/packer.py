@@ -24,7 +24,7 @@ from sipflow.storage.packed_part import take_over, unfit
 from sipflow.storage.packing import put_in_place
 from sipflow.storage.packing_process import PackAnswer, PackOrders
 from sipflow.storage.packing_state import Packing
-from sipflow.storage.part_lock import part_lock
+from sipflow.storage.part_lock import part_lock, swap_lock
 from sipflow.storage.swap import discard
 from sipflow.storage.sweep import sweep_lock
 from sipflow.thread import NamedThread
@@ -173,6 +173,8 @@ class Packer:
         started = time.monotonic()
         self._tell(now=part.path)
         with part_lock(directory) as lock:
+            with swap_lock(directory):
+                pass  # while somebody copies it, the work would be for nothing
             try:
                 answer = self._built(part, lock)
                 if answer is None:

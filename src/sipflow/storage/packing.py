@@ -13,7 +13,7 @@ from sipflow.storage.layout import DATA, DATABASE, HOLD
 from sipflow.storage.packed_data import write_packed
 from sipflow.storage.packed_index import make_index
 from sipflow.storage.packed_part import tell_packed, unfit
-from sipflow.storage.part_lock import part_lock
+from sipflow.storage.part_lock import part_lock, swap_lock
 from sipflow.storage.seal import SEAL_LENGTH, broken_seal, write_seal
 from sipflow.storage.swap import Identity, discard, make_room, pair_of, swap_in
 from sipflow.storage.sweep import sweep_lock
@@ -58,6 +58,8 @@ def pack_part(
     """
     directory = root / part.path
     with part_lock(directory):
+        with swap_lock(directory):
+            pass  # while somebody copies it, the work would be for nothing
         try:
             built = build(root, part, pace, stopped, progress)
             put_in_place(root, part, built)
@@ -129,11 +131,11 @@ class _Turn:
 def put_in_place(root: Path, part: Part, built: Built) -> None:
     """Exchange the files of a part for those that were built of them, and tell the catalog; takes milliseconds.
 
-    Nothing happens to a part that retention has touched meanwhile: RootBusy while it is at work, else PartBusy. Raises
-    StorageError.
+    Nothing happens to a part that retention has touched meanwhile: RootBusy while it is at work, else PartBusy; nor to
+    one that somebody copies. Raises StorageError.
     """
     directory = root / part.path
-    with sweep_lock(root):
+    with sweep_lock(root), swap_lock(directory):
         catalog = Catalog(root)
         try:
             now = catalog.part(part.id)
