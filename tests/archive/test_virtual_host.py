@@ -55,7 +55,7 @@ def begin(upload: Upload, key: str) -> None:
 
 
 def test_a_bucket_in_the_host_name_is_written_and_read(
-    large: Path, server: S3Server, proxy: FaultyProxy, tmp_path: Path
+    large: Path, server: S3Server, proxy: FaultyProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (part,) = parts_of(large)
     files = expected_of(large, [part])
@@ -72,6 +72,10 @@ def test_a_bucket_in_the_host_name_is_written_and_read(
     flow = run(proxy, "flow", "long@h", "--dir", large)
     assert "1 parts" in run(proxy, "archive", "push", "--config", config)
     assert files.items() <= objects_in(server, by_proxy).items()
+    monkeypatch.setenv("HTTP_PROXY", proxy.url)
+    monkeypatch.setenv("http_proxy", proxy.url)
+    assert leftovers.abort_uploads(by_proxy, "pbx-1") == 1
+    monkeypatch.undo()
     assert unfinished(server, server.upload()) == []
     assert any("partNumber=2" in path for _, path in proxy.requests)
     assert run(proxy, "archive", "verify", "--config", config).rstrip().endswith("sound")

@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -81,9 +82,16 @@ class Archiver:
         self.state = ArchiveState(upload.where, os.getpid(), clock())
 
     def run(self, wait: Wait, held_by_age: Callable[[], str] = lambda: "") -> None:
-        """Archive and expire until `wait`, which is told how long to wait [s], gives True."""
+        """Archive and expire until `wait`, which is told how long to wait [s], gives True.
+
+        Nobody else may be sending anything of this node: what is half sent between two turns is aborted.
+        """
         while True:
+            if not self.state.error:
+                self._abort_left()
             seconds = self.turn(held_by_age)
+            if self._left and not self.state.error:
+                self._abort_left()
             if wait(seconds):
                 return
 
@@ -97,8 +105,6 @@ class Archiver:
         """Archive what is due, and let go of what has expired; gives the seconds until the next turn."""
         self.passed = []
         try:
-            if not self.state.error:
-                self._abort_left()
             self._archive_due()
             self._expire(held_by_age)
         except ArchiveError as error:
@@ -108,17 +114,12 @@ class Archiver:
             return self._failed(error)
         if self.state.error:
             LOG.info("archiving to %s goes on", self._place.where)
-        if self._left:
-            self._abort_left()
         self._backoff.succeeded()
         self._tell(error="", next_us=None, sending="", sent_octets=0)
         return LOOK_SECONDS
 
     def _abort_left(self) -> None:
-        """Abort what was left half sent, and once a day what nobody knows of: the answer to its first request was lost.
-
-        Between two parts nothing is under way.
-        """
+        """Abort what was left half sent; once a day also what nobody knows of, as an answer that was lost leaves it."""
         now = self._clock()
         if not self._left and abs(now - self._aborted_us) < DAY_US:
             return
@@ -205,7 +206,7 @@ class Archiver:
     def _tell_of(self, found: Backlog, **more: object) -> None:
         self._looked_us = now = self._clock()
         shrinks = self._trend.shrinks(now, found.octets, found.late_period_us or HOUR_US)
-        late = found.late_period_us and not self.state.error
+        late = found.late_period_us and not (self.state.error or self._unreadable)
         lag = Lag.NONE if not late else Lag.CATCHING_UP if shrinks else Lag.FALLING_BEHIND
         if lag is not self.state.lag and lag is not Lag.NONE:
             LOG.warning("archiving to %s is %s: %s wait", self._place.where, lag, size_text(found.octets))
@@ -281,11 +282,11 @@ class Archiver:
     def _look_along(self) -> None:
         """Look what waits while a part travels, which on a slow line takes as long as others need to be sealed."""
         # A connection of its own: pieces are asked for by threads of the object library.
-        catalog = Catalog(self._root, readonly=True)
         try:
-            self._tell_of(self._waiting(catalog.standing(), read_given_up(self._root)))
-        finally:
-            catalog.close()
+            with closing(Catalog(self._root, readonly=True)) as catalog:
+                self._tell_of(self._waiting(catalog.standing(), read_given_up(self._root)))
+        except StorageError as error:
+            LOG.debug("%s", error)  # whoever needs the catalog to go on says so
 
     # --- and away again ---
 
