@@ -1,5 +1,6 @@
 """A proxy in front of a real server that fails when it is told to, once for each kind of request for example."""
 
+import re
 import socket
 import socketserver
 import threading
@@ -23,6 +24,7 @@ SKEWED = (
 class FaultyProxy:
     """Hands on requests of HTTP/1.1, one for each connection; `chooser` is told method and path of each.
 
+    It is a forward proxy too, all of whose requests go to the one server, whatever host they name (RFC 9112, 3.2.2).
     What fails does so after `after` octets of its body, of a longer one in the middle.
     """
 
@@ -68,7 +70,9 @@ class _Handler(socketserver.BaseRequestHandler):
         if not head:
             return
         lines = head.split(b"\r\n")
-        method, path, _ = lines[0].decode().split(" ", 2)
+        method, path, version = lines[0].decode().split(" ", 2)
+        path = re.sub("^http://[^/]*", "", path)
+        lines[0] = f"{method} {path} {version}".encode()
         length = next((int(line[15:]) for line in lines if line.lower().startswith(b"content-length:")), 0)
         proxy.requests.append((method, path))
         named = (line.decode("latin-1").partition(":") for line in lines[1:])

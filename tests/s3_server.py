@@ -48,8 +48,8 @@ def program() -> str:
 
 
 @contextmanager
-def s3_server(directory: Path) -> Iterator[S3Server]:
-    """Run a server on a free port of loopback, with one bucket."""
+def s3_server(directory: Path, *options: str) -> Iterator[S3Server]:
+    """Run a server on a free port of loopback, with one bucket, and with further options of its program."""
     gateway = program()
     data = directory / "buckets"
     (data / BUCKET).mkdir(parents=True)
@@ -60,7 +60,7 @@ def s3_server(directory: Path) -> Iterator[S3Server]:
         server = subprocess.Popen(
             [
                 gateway, "--access", ACCESS_KEY, "--secret", SECRET_KEY, "--region", REGION,
-                "--port", f"127.0.0.1:{port}", "posix", str(data),
+                "--port", f"127.0.0.1:{port}", *options, "posix", str(data),
             ],
             stdout=log, stderr=subprocess.STDOUT, env={"PATH": os.environ["PATH"], "HOME": str(directory)},
         )  # fmt: skip

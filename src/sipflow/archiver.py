@@ -11,11 +11,10 @@ import msgspec
 
 from sipflow.archive.archiver import Archiver
 from sipflow.archive.call_tables import CallTables
-from sipflow.archive.leftovers import abort_uploads
 from sipflow.archive.lock import archive_lock
 from sipflow.archive.opening import node_of, open_place
 from sipflow.effective import read_back
-from sipflow.errors import ArchiveError, SipflowError, StorageError
+from sipflow.errors import SipflowError, StorageError
 from sipflow.leap import ClockWatch
 from sipflow.orders import ArchiverOrders
 from sipflow.server_log import set_up_log
@@ -49,10 +48,7 @@ def main() -> None:
         newest_us = Sweep(root, settings.retention).newest_us() if (root / CATALOG).exists() else None
         if newest_us is not None:
             watch.doubt(newest_us)
-        aborted = abort_uploads(settings.upload, node)
-        if aborted:
-            LOG.info("aborted %d uploads that an earlier process had begun", aborted)
-    except (StorageError, ArchiveError) as error:
+    except StorageError as error:
         LOG.warning("%s", error)
 
     def wait(seconds: float) -> bool:

@@ -68,6 +68,8 @@ class Upload:
     pcm_sample_rate: int = 16_000
     # A bucket travels packed when somebody packs it within this time [us] after its sealing.
     pack_wait: int = 15 * MINUTE_US
+    # So many octets may wait; None: as many as the disk has room for, since what is given up is in no archive.
+    queue_limit: int | None = None
 
     @property
     def where(self) -> str:
@@ -229,6 +231,7 @@ _COMMON: dict[str, _Reader] = {
     "force_pcm": flag,
     "pcm_sample_rate": whole(8_000, 48_000),
     "pack_wait": _wait,
+    "queue_limit": size,
 }
 _S3: dict[str, _Reader] = {
     "vendor": choice("aws", "gcp", "azure", "aliyun", "tencent", "minio", "digitalocean"),

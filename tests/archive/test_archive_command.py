@@ -1,8 +1,14 @@
 """The commands of `sipflow archive` and `sipflow hold`, over a real S3 server."""
 
+import contextlib
+import hashlib
 import json
+import os
+import pty
 import re
 import shutil
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -12,12 +18,14 @@ from click.testing import CliRunner, Result
 from archive.http_store import http_store
 from archive.test_archiver import archiver, expected_of, objects_in, parts_of
 from archived_root import everything
+from damage import overwrite
 from s3_server import BUCKET, SECRET_KEY, S3Server
+from sipflow._fast import crc32c
 from sipflow.archive.archiver import Archiver
 from sipflow.archive.lock import archive_lock
 from sipflow.archive.opening import open_place
 from sipflow.archive.remote_opening import open_remote
-from sipflow.cli import main
+from sipflow.cli import care, main
 from sipflow.config import Retention, load
 from sipflow.destination import HOUR_US, Upload
 from sipflow.query.history import History
@@ -105,6 +113,114 @@ def test_verify_names_what_is_damaged_and_pull_takes_none_of_it(
     assert parts_of(root)[0].evicted_us is not None
     (top / second / "manifest.json").unlink()
     assert f"{second}: the catalog has it as archived" in run(config, "verify", status=1).output
+
+
+# The polynomial of CRC-32C (RFC 3720, appendix B.4) in the order in which its bits are sent: adding it to any octets
+# leaves their checksum as it is.
+POLYNOMIAL = sum(1 << bit for bit in range(33) if 0x11EDC6F41 >> (32 - bit) & 1)
+
+
+def test_what_a_checksum_cannot_tell_apart_is_found_by_the_digest(
+    config: Path, root: Path, s3: S3Server, upload: Upload
+) -> None:
+    run(config, "push")
+    first = parts_of(root)[0].path
+    files = expected_of(root, parts_of(root))
+    evict(root)
+    top = s3.directory / BUCKET / upload.root / "pbx-1" / first
+    manifest = json.loads((top / "manifest.json").read_bytes())
+    for file in manifest["files"]:
+        octets = (top / file["name"]).read_bytes()
+        assert file["blake2b"] == hashlib.blake2b(octets, digest_size=32).hexdigest()
+        assert (file["octets"], file["crc32c"]) == (len(octets), crc32c(octets))
+    octets = files[f"pbx-1/{first}/{DATA}"]
+    middle = int.from_bytes(octets[1000:1005], "little") ^ POLYNOMIAL
+    other = octets[:1000] + middle.to_bytes(5, "little") + octets[1005:]
+    assert other != octets
+    assert crc32c(other) == crc32c(octets)
+    overwrite(top / DATA, other)
+    report = json.loads(run(config, "verify", "--json", status=1).output)
+    assert [one["path"] for one in report["findings"]] == [f"pbx-1/{first}/{DATA}"]
+    assert report["by_crc"] == 0
+    assert "size or checksum are others" in run(config, "pull", first, status=1).output
+    # As it was written before manifests had digests: it is read, and what cannot be known is said.
+    older = {**manifest, "files": [{k: v for k, v in one.items() if k != "blake2b"} for one in manifest["files"]]}
+    overwrite(top / "manifest.json", json.dumps(older).encode())
+    output = run(config, "verify").output
+    assert f"{len(older['files'])} objects held to a CRC-32C alone" in output
+    assert output.rstrip().endswith("sound")
+    assert "alone" not in run(config, "verify", "--quick").output
+    assert json.loads(run(config, "verify", "--json").output)["by_crc"] == len(older["files"])
+    overwrite(top / DATA, octets[:1000] + b"other" + octets[1005:])
+    assert f"{first}/{DATA}: " in run(config, "verify", status=1).output
+    overwrite(top / DATA, octets)
+    assert "1 parts" in run(config, "pull", first).output
+    assert (root / first / DATA).read_bytes() == octets
+
+
+def commanded(config: Path, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", "sipflow", "archive", arguments[0], "--config", str(config), *arguments[1:]]
+
+
+def on_terminal(command: list[str]) -> tuple[str, str]:
+    """Run a command whose standard error is a terminal; gives what it wrote there, and its standard output."""
+    leader, follower = pty.openpty()
+    shown = bytearray()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=follower, env=environment) as process:
+        os.close(follower)
+        # The terminal holds little: who does not read it stops the command.
+        with contextlib.suppress(OSError):  # its other end is closed
+            while some := os.read(leader, 65_536):
+                shown += some
+        said, _ = process.communicate(timeout=60)
+    os.close(leader)
+    assert process.returncode == 0, shown
+    return shown.decode(), said.decode()
+
+
+def test_bars_are_for_terminals_only(config: Path, root: Path, upload: Upload, s3: S3Server) -> None:
+    first, second = (part.path for part in parts_of(root))
+    catalog = (root / CATALOG).read_bytes()
+    steps = (("push",), ("verify",), ("pull", "--no-hold", first))
+    for name in ("terminal", "pipe"):
+        for command in steps:
+            if command[0] == "pull":
+                evict(root)
+            if name == "pipe":
+                done = subprocess.run(commanded(config, *command), capture_output=True, check=True, timeout=60)
+                assert done.stderr == b""
+                said = done.stdout.decode()
+            else:
+                shown, said = on_terminal(commanded(config, *command))
+                assert "\x1b[" in shown
+                assert first in shown
+                assert (second in shown) == (command[0] != "pull")
+                if command[0] != "push":
+                    assert f"{first}/{DATA}" in shown
+            assert said.count("\n") == 1
+            assert "\x1b" not in said
+            assert "\r" not in said
+        # Again from the beginning: nothing is archived, and all of it is here.
+        assert "1 parts" in run(config, "pull", "--no-hold", "2024").output
+        shutil.rmtree(s3.directory / BUCKET / upload.root)
+        for path in root.glob(f"{CATALOG}*"):
+            path.unlink()
+        (root / CATALOG).write_bytes(catalog)
+
+
+def test_without_a_terminal_long_work_shows_a_sign_of_life(
+    config: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(care, "_PLAIN_SECONDS", 0.0)
+    first = parts_of(root)[0].path
+    octets = (root / first / DATA).stat().st_size
+    assert re.search(rf"^{first}: \d+ of \d+$", run(config, "push").stderr, re.MULTILINE)
+    assert f"pbx-1/{first}/{DATA}: {octets} of {octets}\n" in run(config, "verify").stderr
+    evict(root)
+    pulled = run(config, "pull", first)
+    assert f"pbx-1/{first}/{DATA}: {octets} of {octets}\n" in pulled.stderr
+    assert pulled.stdout.count("\n") == 1
 
 
 def test_a_lost_root_is_known_again(config: Path, root: Path) -> None:

@@ -3,15 +3,17 @@
 import os
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
-from buckets import call, record
+from buckets import call, hours, record
 from faulty_proxy import Fault, at_step, faulty_proxy, once_each
 from s3_server import BUCKET, SECRET_KEY, S3Server
 from sipflow._fast import crc32c
+from sipflow.archive import leftovers
 from sipflow.archive.archiver import LOOK_SECONDS, Archiver
 from sipflow.archive.manifest import MANIFEST, PRINTS, Manifest, decode_manifest
 from sipflow.archive.objects import Objects
@@ -19,13 +21,15 @@ from sipflow.archive.opening import open_place
 from sipflow.archive.place import PIECE, Stored
 from sipflow.archive.sending import Sender, read_manifest
 from sipflow.archive.state import read_state, scratch_of
+from sipflow.clock import DAY_US, now_us
 from sipflow.config import Retention
 from sipflow.destination import Upload
-from sipflow.errors import ObjectDamaged, StorageError
+from sipflow.errors import ObjectDamaged, PartBusy, StorageError
 from sipflow.storage.call_hash import call_hash
 from sipflow.storage.catalog import Catalog, Part
 from sipflow.storage.layout import DATA, DATABASE, HOUR_US
 from sipflow.storage.packing import pack_part
+from sipflow.storage.part_lock import swap_lock
 from sipflow.storage.sweep import Sweep
 
 KEPT = Retention()
@@ -54,6 +58,14 @@ def expected_of(root: Path, parts: Iterable[Part]) -> dict[str, bytes]:
         for part in parts
         for name in (DATA, DATABASE)
     }
+
+
+def unfinished(s3: S3Server, upload: Upload) -> list[str]:
+    """List the uploads in pieces that the store has and nobody finished, by key."""
+    signer = leftovers._signer_of(upload)
+    assert signer is not None
+    with httpx.Client() as client:
+        return [key for key, _ in leftovers._unfinished(client, signer, f"{upload.root}/")]
 
 
 def test_sealed_hours_stand_in_the_archive_as_they_stand_here(root: Path, s3: S3Server, upload: Upload) -> None:
@@ -190,6 +202,62 @@ def test_a_large_part_whose_upload_fails_in_the_middle(
         failed = until_archived(large, worker, lambda: objects_in(s3, upload))
         assert failed == 1
         assert proxy.faults
+    assert unfinished(s3, upload) == []
+
+
+def once(_seconds: float) -> bool:
+    """Wait for no second turn."""
+    return True
+
+
+def test_what_a_store_that_was_down_could_not_abort_is_aborted_when_it_is_back(
+    large: Path, s3: S3Server, upload: Upload
+) -> None:
+    down = [True]
+
+    def chooser(method: str, path: str) -> Fault | None:
+        return "answer" if down[0] and (method == "DELETE" or "partNumber=2" in path) else None
+
+    with faulty_proxy(s3.url, chooser) as proxy:
+        worker = archiver(large, Upload(**{**vars(upload), "endpoint": proxy.url, "timeout_secs": 1.5}))
+        worker.run(once)
+        assert worker.state.error
+        (part,) = parts_of(large)
+        assert unfinished(s3, upload) == [f"{upload.root}/pbx-1/{part.path}/{DATA}"]
+        down[0] = False
+        worker.run(once)
+        assert worker.state.error == ""
+    assert parts_of(large)[0].archived_us is not None
+    assert unfinished(s3, upload) == []
+
+
+def test_an_upload_that_nobody_knows_of_is_aborted_within_a_day(large: Path, s3: S3Server, upload: Upload) -> None:
+    now = [now_us()]
+
+    def first_of_an_upload() -> Iterator[bool]:
+        yield True
+        while True:
+            yield False
+
+    chosen = first_of_an_upload()
+
+    def chooser(method: str, path: str) -> Fault | None:
+        begins = method == "POST" and path.endswith(("?uploads", "?uploads="))
+        return "lose" if begins and next(chosen) else None
+
+    with faulty_proxy(s3.url, chooser) as proxy:
+        near = Upload(**{**vars(upload), "endpoint": proxy.url})
+        worker = Archiver(large, near, "pbx-1", open_place(near), lambda: now[0])
+        worker.run(once)
+        assert proxy.faults, proxy.requests
+        assert parts_of(large)[0].archived_us is not None
+        assert len(unfinished(s3, upload)) == 1
+        worker.run(once)
+        assert len(unfinished(s3, upload)) == 1
+        now[0] += DAY_US
+        worker.run(once)
+    assert unfinished(s3, upload) == []
+    assert objects_in(s3, upload)[f"pbx-1/{parts_of(large)[0].path}/{DATA}"]
 
 
 class Tampering(Objects):
@@ -265,6 +333,174 @@ def test_a_part_waits_to_be_packed_and_travels_in_that_form(root: Path, s3: S3Se
     manifest: Manifest = read_manifest(open_place(upload), f"pbx-1/{parts[0].path}")
     assert manifest.packed
     assert not read_manifest(open_place(upload), f"pbx-1/{parts[1].path}").packed
+
+
+class Packing(Objects):
+    """A store beside which somebody packs whenever something is put."""
+
+    root = Path()
+    part: Part
+    refused: list[str]
+
+    def put(self, key: str, octets: bytes) -> Stored:
+        try:
+            pack_part(self.root, self.part)
+        except PartBusy as error:
+            self.refused.append(str(error))
+        return super().put(key, octets)
+
+
+def test_nobody_packs_a_part_on_its_way(hour: Path, s3: S3Server, upload: Upload) -> None:
+    (part,) = parts_of(hour)
+    files = expected_of(hour, [part])
+    place = Packing.open(upload)
+    place.root, place.part, place.refused = hour, part, []
+    worker = Archiver(hour, upload, "pbx-1", place)
+    assert worker.turn() == LOOK_SECONDS
+    assert len(place.refused) == 4
+    assert {"another process packs or copies it" in one for one in place.refused} == {True}
+    assert files == expected_of(hour, [part])
+    assert files.items() <= objects_in(s3, upload).items()
+    (now,) = parts_of(hour)
+    assert (now.archived_us is not None, now.packed_us) == (True, None)
+
+
+def test_a_part_that_is_being_packed_goes_as_it_is_and_is_not_exchanged(
+    root: Path, s3: S3Server, upload: Upload
+) -> None:
+    parts = parts_of(root)
+    files = expected_of(root, parts)
+    worker = archiver(root, upload)
+
+    def meanwhile() -> Iterator[None]:
+        assert worker.turn() == LOOK_SECONDS
+        yield
+
+    paces = meanwhile()
+    with pytest.raises(PartBusy, match="archived or held meanwhile"):
+        pack_part(root, parts[0], pace=lambda: next(paces, None))
+    assert [(part.archived_us is not None, part.packed_us) for part in parts_of(root)] == [(True, None)] * 2
+    assert expected_of(root, parts) == files
+    assert files.items() <= objects_in(s3, upload).items()
+
+
+def test_a_part_whose_files_are_being_exchanged_goes_after_that_and_holds_up_no_other(
+    root: Path, s3: S3Server, upload: Upload
+) -> None:
+    parts = parts_of(root)
+    worker = archiver(root, upload)
+    with swap_lock(root / parts[0].path):
+        assert worker.turn() == LOOK_SECONDS
+    assert [part.archived_us is not None for part in parts_of(root)] == [False, True]
+    assert ["its files are being exchanged" in one for one in worker.passed] == [True]
+    assert (worker.state.refused, worker.state.error, worker.state.failures) == ([], "", 0)
+    assert not [key for key in objects_in(s3, upload) if parts[0].path in key]
+    worker.turn()
+    assert worker.passed == []
+    assert all(part.archived_us for part in parts_of(root))
+    assert expected_of(root, parts).items() <= objects_in(s3, upload).items()
+
+
+class Slow(Objects):
+    """A store to which each data.raw takes three hours, of a clock that is moved."""
+
+    root = Path()
+    now_us = 0
+    told: list[tuple[str, str, int]]
+
+    def put(self, key: str, octets: bytes) -> Stored:
+        state = read_state(self.root)
+        assert state is not None
+        self.told.append((key.removeprefix("pbx-1/"), str(state.lag), state.parts))
+        if key.endswith(DATA):
+            self.now_us += 3 * HOUR_US
+        return super().put(key, octets)
+
+
+def test_a_line_that_is_too_slow_is_told_from_one_that_fails(root: Path, upload: Upload) -> None:
+    first, second = (part.path for part in parts_of(root))
+    for path in (first, second):
+        os.utime(root / path / DATA, (1_000_000, 1_000_000))
+    place = Slow.open(upload)
+    place.root, place.now_us, place.told = root, 1_000_000_000_000, []
+    worker = Archiver(root, upload, "pbx-1", place, lambda: place.now_us)
+    assert worker.turn() == LOOK_SECONDS
+    assert place.told == [
+        (f"{first}/{DATA}", "", 2),
+        (f"{first}/{DATABASE}", "falling behind", 2),
+        (f"{first}/{PRINTS}", "falling behind", 2),
+        (f"{first}/{MANIFEST}", "falling behind", 2),
+        (f"{second}/{DATA}", "catching up", 1),
+        (f"{second}/{DATABASE}", "catching up", 1),
+        (f"{second}/{PRINTS}", "catching up", 1),
+        (f"{second}/{MANIFEST}", "catching up", 1),
+    ]
+    state = read_state(root)
+    assert state is not None
+    assert (state.lag, state.parts, state.waiting_us, state.failures) == ("", 0, None, 0)
+    # What fails does not fall behind: it is an outage, with its reason.
+    again = Archiver(root, upload, "pbx-1", place, lambda: place.now_us)
+    catalog = Catalog(root)
+    catalog.unarchived(parts_of(root)[0])
+    catalog.close()
+    again._place = open_place(Upload(**{**vars(upload), "endpoint": "http://127.0.0.1:9", "connect_timeout_secs": 1}))
+    again.turn()
+    again.turn()
+    assert again.state.error
+    assert (again.state.lag, again.state.parts) == ("", 1)
+
+
+def test_what_exceeds_the_queue_is_given_up_and_said_while_the_store_is_down(
+    s3: S3Server, upload: Upload, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = tmp_path / "four"
+    record(root, hours(4))
+    parts = parts_of(root)
+    paths = [part.path for part in parts]
+    files = expected_of(root, parts)
+    limited = Upload(**{**vars(upload), "queue_limit": sum(part.octets or 0 for part in parts[2:])})
+    down = Upload(**{**vars(limited), "endpoint": "http://127.0.0.1:9", "connect_timeout_secs": 1})
+    worker = archiver(root, Upload(**{**vars(down), "queue_limit": None}))
+    worker.turn()
+    assert (worker.state.parts, worker.state.given_up) == (4, [])
+    sweep = Sweep(root, Retention(sip_age=1), upload=limited)
+    assert sweep.plan().steps == []
+    for _ in range(2):  # a restart gives up nothing twice
+        worker = archiver(root, down)
+        worker.turn()
+        assert worker.state.error
+        assert (worker.state.parts, worker.state.given_up) == (2, paths[:2])
+        assert worker.state.given_up_parts == 2
+        assert worker.state.given_up_octets == sum(part.octets or 0 for part in parts[:2])
+    said = [one.getMessage() for one in caplog.records if "gave up archiving" in one.getMessage()]
+    assert [f"gave up archiving {path}, " in line for path, line in zip(paths[:2], said, strict=True)] == [True, True]
+    # Nothing is deleted for it: they are as without an archive, and the others still wait.
+    assert files == expected_of(root, parts_of(root))
+    assert Sweep(root, KEPT, upload=limited).plan().steps == []
+    assert [step.part.path for step in sweep.plan().steps] == paths[:2]
+    archiver(root, limited).turn()
+    assert [part.archived_us is not None for part in parts_of(root)] == [False, False, True, True]
+    assert expected_of(root, parts[2:]).items() <= objects_in(s3, upload).items()
+    sweep.run()
+    assert [part.path for part in parts_of(root)] == paths[2:]
+    worker = archiver(root, limited)
+    worker.turn()
+    assert (worker.state.given_up, worker.state.given_up_parts, worker.state.parts) == ([], 2, 0)
+
+
+def test_what_was_given_up_is_archived_by_hand(root: Path, s3: S3Server, upload: Upload) -> None:
+    parts = parts_of(root)
+    limited = Upload(**{**vars(upload), "queue_limit": 1})
+    worker = archiver(root, limited)
+    worker.turn()
+    assert worker.state.given_up == [parts[0].path]
+    assert [part.archived_us is not None for part in parts_of(root)] == [False, True]
+    by_hand = archiver(root, upload)
+    by_hand.take_back()
+    by_hand.turn()
+    assert all(part.archived_us for part in parts_of(root))
+    assert (by_hand.state.given_up, by_hand.state.given_up_parts, by_hand.state.parts) == ([], 1, 0)
+    assert expected_of(root, parts).items() <= objects_in(s3, upload).items()
 
 
 def test_what_was_sent_before_it_was_packed_is_sent_anew_as_it_is_now(hour: Path, s3: S3Server, upload: Upload) -> None:

@@ -23,7 +23,7 @@ import pytest
 from click.testing import CliRunner
 
 from archive.http_store import http_store
-from archive.test_archiver import expected_of, objects_in, parts_of
+from archive.test_archiver import expected_of, objects_in, parts_of, unfinished
 from archive.test_call_upload import call as live_call
 from buckets import T0_US, call, record
 from faulty_proxy import faulty_proxy
@@ -40,9 +40,10 @@ from sipflow.clock import now_us
 from sipflow.config import Retention, Settings
 from sipflow.destination import Upload
 from sipflow.effective import written
-from sipflow.errors import ArchiveError
+from sipflow.errors import ArchiveError, PartBusy
 from sipflow.orders import ArchiverOrders
 from sipflow.storage.layout import DATA, HOUR_US
+from sipflow.storage.part_lock import swap_lock
 from sipflow.storage.sweep import Sweep
 
 PATIENCE_SECONDS = 60
@@ -76,13 +77,6 @@ def program(root: Path, upload: Upload) -> Iterator["subprocess.Popen[bytes]"]:
             process.stderr.close()
 
 
-def unfinished(s3: S3Server, upload: Upload) -> list[str]:
-    signer = leftovers._signer_of(upload)
-    assert signer is not None
-    with httpx.Client() as client:
-        return [key for key, _ in leftovers._unfinished(client, signer, f"{upload.root}/")]
-
-
 def test_killed_in_the_middle_of_an_upload_it_goes_on_and_leaves_nothing(
     s3: S3Server, upload: Upload, tmp_path: Path
 ) -> None:
@@ -91,8 +85,13 @@ def test_killed_in_the_middle_of_an_upload_it_goes_on_and_leaves_nothing(
     with program(root, Upload(**{**vars(upload), "bandwidth": 100_000})) as process:
         # The second piece waits for the first: in between is the middle.
         until(lambda: unfinished(s3, upload), "nothing was begun")
+        with pytest.raises(PartBusy, match="packs or copies it"), swap_lock(root / parts_of(root)[0].path):
+            pass
         process.send_signal(signal.SIGKILL)
         process.wait()
+    # Its lock went with it.
+    with swap_lock(root / parts_of(root)[0].path):
+        pass
     assert unfinished(s3, upload)
     assert {part.archived_us for part in parts_of(root)} == {None}
     assert not [key for key in objects_in(s3, upload) if key.endswith("manifest.json")]
@@ -221,6 +220,26 @@ def test_a_place_that_fails_is_told_on_the_first_screen(root: Path, upload: Uplo
             server.send_signal(signal.SIGTERM)
             assert server.wait(PATIENCE_SECONDS) == 0
             log.close()
+
+
+def test_what_is_given_up_is_named_to_whoever_asks(root: Path, upload: Upload) -> None:
+    with socket.socket() as closed:  # bound, and nobody listens
+        closed.bind(("127.0.0.1", 0))
+        nowhere = Upload(**{**vars(upload), "endpoint": f"http://127.0.0.1:{closed.getsockname()[1]}"})
+        config = settings_file(root, f'{s3_table(nowhere)}queue_limit = "1KB"\n')
+        first, second = (part.path for part in parts_of(root))
+        with serving(root, config) as url:
+            until(lambda: httpx.get(f"{url}/api/v1/now").json()["archive"]["given_up_parts"] == 1, "none is given up")
+            health = httpx.get(f"{url}/health", headers={"Accept": "application/json"})
+            assert health.status_code == 200
+            (note,) = [one for one in health.json()["notes"] if one.startswith("given up")]
+            assert first in note
+            assert second not in note
+            assert note in unescape(httpx.get(f"{url}/", headers={"Accept": "text/html"}).text)
+            metrics = httpx.get(f"{url}/metrics").text
+            assert re.search(r"^sipflow_archive_given_up_total(\{[^}]*\})? 1$", metrics, re.MULTILINE)
+            assert httpx.get(f"{url}/api/v1/archive").json()["given_up"] == [first]
+    assert "gave up archiving" in (root.parent / "log").read_text()
 
 
 DOWNLOADS = (

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sipflow.archive.backlog import backlog
+from sipflow.archive.backlog import Trend, backlog, excess
 from sipflow.archive.backoff import Backoff
 from sipflow.archive.place import PIECE, PIECES_MAX, piece_of
 from sipflow.archive.reading import Throttle
@@ -30,6 +30,44 @@ def test_the_oldest_goes_first_and_what_cannot_go_does_not() -> None:
     assert [part.id for part in found.waiting] == [6, 9]
     assert (found.parts, found.octets, found.oldest_us) == (6, 600, 30)
     assert backlog([], 0, 0, lambda _part: 0).oldest_us is None
+
+
+def test_what_waits_longer_than_two_periods_is_late() -> None:
+    hour = SEALED._replace(start_us=0, end_us=3600)
+    day = SEALED._replace(id=2, start_us=0, end_us=86400, path="day")
+    sealed = {1: 10_000, 2: 9_000}
+
+    def at(now_us: int, given_up: tuple[str, ...] = ()) -> tuple[int | None, int]:
+        found = backlog([hour, day], now_us, 100, lambda part: sealed[part.id], given_up)
+        return found.since_us, found.late_period_us
+
+    assert at(10_000 + 100 + 7200) == (9_000, 0)
+    assert at(10_000 + 100 + 7201) == (9_000, 3600)
+    assert at(9_000 + 100 + 2 * 86400 + 1) == (9_000, 86400)
+    assert at(9_000 + 100 + 2 * 86400 + 1, ("day",)) == (10_000, 3600)
+    assert at(9_000 + 100 + 2 * 86400 + 1, ("day", "p")) == (None, 0)
+
+
+def test_the_oldest_are_given_up_and_never_the_last() -> None:
+    parts = [SEALED._replace(id=n, start_us=n, path=f"{n}", octets=100 * n) for n in (3, 1, 2)]
+    found = backlog(parts, 1000, 0, lambda _part: 0)
+    assert excess(found, 600) == {}
+    assert excess(found, 599) == {"1": 100}
+    assert excess(found, 500) == {"1": 100}
+    assert excess(found, 499) == {"1": 100, "2": 200}
+    assert excess(found, 1) == {"1": 100, "2": 200}
+    assert excess(backlog([], 0, 0, lambda _part: 0), 1) == {}
+
+
+def test_less_waits_than_a_while_ago_when_that_is_known() -> None:
+    minute, hour = 60_000_000, 3_600_000_000
+    trend = Trend()
+    # Each hour 100 more, of which 60 are sent: between two of them it falls, and on the whole it grows.
+    grows = [trend.shrinks(n * minute, 1000 + n // 60 * 100 - n, hour) for n in range(300)]
+    assert not any(grows)
+    trend = Trend()
+    shrinks = [trend.shrinks(n * minute, 1000 + n // 60 * 30 - n, hour) for n in range(300)]
+    assert shrinks == [False] * 60 + [True] * 240
 
 
 @pytest.mark.parametrize("drawn", [0.0, 0.5, 1.0])

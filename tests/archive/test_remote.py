@@ -1,5 +1,6 @@
 """Questions to a root whose files are in an archive, a real S3 server: the same answers, few requests, named faults."""
 
+import itertools
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +23,7 @@ from s3_server import ACCESS_KEY, SECRET_KEY, S3Server
 from sipflow.archive.manifest import MANIFEST
 from sipflow.archive.objects import Objects
 from sipflow.archive.remote_parts import ArchivedParts
+from sipflow.archive.remote_spans import JOINED_OCTETS
 from sipflow.cli import main
 from sipflow.config import Settings
 from sipflow.errors import StorageError
@@ -157,6 +159,35 @@ def test_a_call_of_three_minutes_opens_in_ten_requests_from_a_packed_part(tmp_pa
         assert sum(len(chunk.rows) for chunk in history.media("long@h").chunks) == 9000
     assert made.count(MANIFEST) == made.count(DATABASE) == 1
     assert len(made) <= 10
+
+
+def test_a_call_of_three_minutes_opens_in_ten_requests_where_nobody_had_time_to_pack(
+    tmp_path: Path, archived: Archiving
+) -> None:
+    root = tmp_path / "root"
+    # As many octets each, in larger packets, which are sooner recorded.
+    others = [frame for n in range(20) for frame in call(f"{n}@h", T0_US + n * 1000, 1500, 120_000, 960)]
+    record(root, [*others, *call("long@h", T0_US, 9000)])
+    with closing(History.open(root)) as history:
+        before = of_call(history, "long@h")
+    (data,) = root.rglob(DATA)
+    blocks = [one for one in iter_blocks(data) if isinstance(one, Block) and one.header.kind == KIND_STREAM]
+    own = [(one.offset, one.header.length) for one in blocks if one.chunk().key.call_id == "long@h"]
+    apart = [start - (at + length) for (at, length), (start, _) in itertools.pairwise(own)]
+    assert sum(gap > JOINED_OCTETS for gap in apart) > 20
+    place = archived(root)
+    with place.history(Settings().archive_cache_mb * MIB) as history:
+        assert of_call(history, "long@h") == before
+        made = place.requests()
+        assert sum(len(chunk.rows) for chunk in history.media("long@h").chunks) == 9000
+        assert place.requests() == []
+    assert made.count(MANIFEST) == made.count(DATABASE) == 1
+    assert len(made) <= 10
+    # Without room for what lies between, more requests, and the same answer.
+    shutil.rmtree(root / CACHE)
+    with place.history(cache=0) as history:
+        assert of_call(history, "long@h") == before
+        assert len(place.requests()) > 10
 
 
 def of_call(history: History, call_id: str) -> list[object]:

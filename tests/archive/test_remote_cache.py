@@ -20,7 +20,7 @@ from sipflow.archive.cache import FileCache
 from sipflow.archive.objects import Objects
 from sipflow.archive.remote_parts import ArchivedParts
 from sipflow.archive.remote_ring import Ring
-from sipflow.archive.remote_spans import JOINED_OCTETS, PIECE_OCTETS, join
+from sipflow.archive.remote_spans import EXTRA_OCTETS, JOINED_OCTETS, PIECE_OCTETS, REQUESTS_MOST, join, join_few
 from sipflow.errors import StorageError
 from sipflow.query.history import History
 from sipflow.storage.layout import CACHE, HOUR_US
@@ -152,6 +152,38 @@ def test_neighbours_come_in_one_request() -> None:
     assert len(join([Span(0, 10), Span(11 + JOINED_OCTETS, 5)], 1 << 20)) == 2
     assert join([Span(0, 100)], 40) == [Span(0, 40)]
     assert join([Span(50, 100)], 40) == []
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 1 << 28), st.integers(1, 1 << 18)).map(lambda at: Span(*at)), max_size=40),
+    st.integers(0, 1 << 28),
+)
+def test_few_requests_read_all_that_is_wanted_and_little_else(wanted: list[Span], room: int) -> None:
+    end = 1 << 28
+    usual, few = join(wanted, end), join_few(wanted, end, room)
+    asked, needed = (sum(piece.length for piece in pieces) for pieces in (few, usual))
+    if few != usual:
+        assert len(few) <= REQUESTS_MOST < len(usual)
+        assert asked - needed <= EXTRA_OCTETS
+        assert asked <= room
+    for before, after in itertools.pairwise(few):
+        assert before.end <= after.offset
+    for span in wanted:
+        at = span.offset
+        while at < min(span.end, end):
+            at = next(piece.end for piece in few if piece.offset <= at < piece.end)
+
+
+def test_the_widest_gaps_are_not_read() -> None:
+    mib = 1 << 20
+    wanted = [Span(at * mib, 100) for at in (0, 1, 2, 200, 201, 500, 501, 900)]
+    assert [(piece.offset // mib, -(-piece.length // mib)) for piece in join_few(wanted, 1 << 30, 1 << 30)] == [
+        (0, 3), (200, 2), (500, 2), (900, 1)
+    ]  # fmt: skip
+    # One gap too many, all of the same width: nothing is read along.
+    wide = [Span(at * EXTRA_OCTETS // 2, 100) for at in range(REQUESTS_MOST + 1)]
+    assert join_few(wide, 1 << 30, 1 << 30) == join(wide, 1 << 30)
+    assert len(join_few(wanted, 1 << 30, 3 * mib)) == len(wanted)
 
 
 def test_indexes_stay_within_their_room_and_none_that_went_is_kept_open(tmp_path: Path) -> None:

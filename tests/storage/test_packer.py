@@ -1,6 +1,7 @@
 """Packing beside a recorder: one part after the other, only when there is time, and never in anybody's way."""
 
 import contextlib
+import fcntl
 import os
 import shutil
 import signal
@@ -13,10 +14,13 @@ import pytest
 
 from answers import ask_all
 from buckets import hours, record
+from sipflow.errors import PartBusy
 from sipflow.storage.catalog import Catalog, Part
 from sipflow.storage.idleness import Idleness
 from sipflow.storage.layout import DATA, HOLD, PACKING
 from sipflow.storage.packer import Packer
+from sipflow.storage.packing import pack_part
+from sipflow.storage.part_lock import copy_lock, swap_lock
 from sipflow.storage.verify import find_all, verify_bucket
 
 PATIENCE = 60.0
@@ -102,6 +106,31 @@ def test_it_packs_all_that_is_sealed(root: Path, packer: Packer) -> None:
     assert (packer.state.failures, packer.state.last_error) == (0, "")
     assert ask_all(root) == before
     assert [verify_bucket(root, path).findings for path in find_all(root, [])] == [[], [], []]
+
+
+def test_a_part_that_is_copied_waits_and_holds_up_no_other(root: Path, packer: Packer) -> None:
+    with copy_lock(root / parts_of(root)[0].path), copy_lock(root / parts_of(root)[0].path):
+        packer.start()
+        until(lambda: packer.state.packed == 2 and "packs or copies it" in packer.state.paused)
+        assert [part.packed_us is not None for part in parts_of(root)] == [False, True, True]
+    until(lambda: packer.state.packed == 3)
+    assert (packer.state.failures, packer.state.last_error, packer.faults()) == (0, "", [])
+
+
+def test_the_lock_of_a_file_that_was_exchanged_is_none(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = parts_of(root)[0]
+    flock = fcntl.flock
+
+    def late(file: int, kind: int) -> None:
+        monkeypatch.undo()
+        assert pack_part(root, first) is not None
+        flock(file, kind)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with pytest.raises(PartBusy, match="just exchanged"), copy_lock(root / first.path):
+        pass
+    with copy_lock(root / first.path), pytest.raises(PartBusy), swap_lock(root / first.path):
+        pass
 
 
 def test_it_waits_while_the_recorder_needs_the_machine(root: Path, packer: Packer, need: Need) -> None:

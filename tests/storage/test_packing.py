@@ -3,7 +3,7 @@
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from itertools import groupby, islice
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from sipflow.storage.catalog import Catalog, Part
 from sipflow.storage.layout import DATA, DATABASE, HOLD, HOUR_US, PACKED, PACKING, Subdirs
 from sipflow.storage.listing import renew_catalog
 from sipflow.storage.packing import pack_part
+from sipflow.storage.part_lock import copy_lock
 from sipflow.storage.reindex import reindex
 from sipflow.storage.seal import read_seal, write_seal
 from sipflow.storage.sealed import is_sealed, packed_us
@@ -410,6 +411,17 @@ def test_two_do_not_pack_one_part(talk: Path, part: Part) -> None:
     paces = once(again)
     assert pack_part(talk, part, pace=lambda: next(paces, None)) is not None
     assert "another process packs or copies it" in refused[0]
+
+
+def test_files_that_somebody_began_to_copy_meanwhile_are_not_exchanged(talk: Path, part: Part) -> None:
+    before = pair_of(talk / part.path).identity
+    with ExitStack() as copying:
+        paces = once(lambda: copying.enter_context(copy_lock(talk / part.path)))
+        with pytest.raises(PartBusy, match="another process packs or copies it"):
+            pack_part(talk, part, pace=lambda: next(paces, None))
+    assert pair_of(talk / part.path).identity == before
+    assert sorted(file.name for file in (talk / part.path).iterdir()) == [DATA, DATABASE]
+    assert pack_part(talk, part) is not None
 
 
 def test_calls_are_found_by_name(talk: Path, part: Part) -> None:

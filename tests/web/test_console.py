@@ -16,10 +16,10 @@ import msgspec
 import pytest
 
 from memory_history import T0_US, MemoryHistory, Served, SteadyRecorder, sip
-from sipflow.archive.state import ArchiveState, write_state
+from sipflow.archive.state import ArchiveState, Lag, write_state
 from sipflow.clock import monotonic_us, now_us
 from sipflow.config import Address, Alias, Retention, Settings
-from sipflow.destination import Upload
+from sipflow.destination import HOUR_US, Upload
 from sipflow.errors import StorageError
 from sipflow.web.app import build
 from sipflow.web.console.export import as_csv
@@ -147,6 +147,12 @@ class TestPages:
         assert one_line("a\u202eb\r\n\x07") == "a\ufffdb\u240d\u240a\u2407"
 
 
+def metric(text: str, name: str) -> int:
+    """Read the value of a metric that has one."""
+    (value,) = re.findall(rf"^{name}(?:\{{[^}}]*\}})? (\d+)$", text, re.MULTILINE)
+    return int(value)
+
+
 class TestNow:
     def test_the_twin_says_the_same(self, client: httpx.Client, recorder: SteadyRecorder) -> None:
         recorder.state = RecorderSnapshot(
@@ -186,6 +192,24 @@ class TestNow:
             assert card(client, "archive") == (
                 "Archive sending Place s3://calls/pbx Waiting 2 parts, 3.4 MB, the oldest from 2025-07-20 08:26:40"
             )
+            slow = msgspec.structs.replace(
+                waiting, lag=Lag.FALLING_BEHIND, waiting_us=now_us() - 5 * HOUR_US - 60_000_000
+            )
+            write_state(tmp_path, slow)
+            said = (
+                "archiving to s3://calls/pbx is falling behind: 2 parts (3.4MB) wait here, the first of them for 5.0 h"
+            )
+            assert card(client, "archive").startswith(f"Archive falling behind {said} Place s3://calls/pbx Waiting 2")
+            health = client.get("/health", headers={"Accept": "application/json"})
+            assert (health.status_code, health.json()["notes"]) == (200, [said])
+            metrics = client.get("/metrics").text
+            assert metric(metrics, "sipflow_archive_behind") == 1
+            assert metric(metrics, "sipflow_archive_waiting_since_seconds") == (slow.waiting_us or 0) // 1_000_000
+            write_state(tmp_path, msgspec.structs.replace(slow, lag=Lag.CATCHING_UP))
+            assert card(client, "archive").startswith(
+                "Archive catching up archiving to s3://calls/pbx is catching up: 2"
+            )
+            assert metric(client.get("/metrics").text, "sipflow_archive_behind") == 0
             write_state(tmp_path, msgspec.structs.replace(waiting, error=f"AccessDenied {SCRIPT}"))
             told = client.get("/api/v1/now").json()["archive"]
             assert (told["pace"], told["where"], told["parts"]) == ("failing", "s3://calls/pbx", 2)

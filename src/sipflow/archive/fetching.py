@@ -2,13 +2,14 @@
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
-from sipflow._fast import crc32c
 from sipflow.archive.adoption import Archived, adopt
 from sipflow.archive.manifest import ArchivedFile, Manifest
 from sipflow.archive.place import Place
+from sipflow.archive.reading import digest_of
 from sipflow.archive.state import DIRECTORY
 from sipflow.errors import ObjectDamaged, StorageError
 from sipflow.storage.catalog import Catalog
@@ -60,21 +61,25 @@ def _fetch(place: Place, key: str, manifest: Manifest, beside: Path, progress: P
 
 
 def _file(place: Place, key: str, file: ArchivedFile, target: Path, progress: Progress | None) -> int:
-    crc = octets = 0
-    with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as out:
+    def written(out: BinaryIO) -> Iterator[bytes]:
+        octets = 0
         for piece in place.stream(key):
             out.write(piece)
-            crc, octets = crc32c(piece, crc), octets + len(piece)
+            yield piece
+            octets += len(piece)
             if octets > file.octets:
                 break
             if progress is not None:
                 progress(key, octets, file.octets)
+
+    with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as out:
+        found = digest_of(written(out))
         out.flush()
         os.fsync(out.fileno())
-    if (octets, crc) != (file.octets, file.crc32c):
+    if not file.is_of(*found):
         raise ObjectDamaged(key, "it is not what its manifest says: size or checksum are others")
     target.chmod(0o400)
-    return octets
+    return file.octets
 
 
 def _put(root: Path, place: Place, found: Archived, manifest: Manifest, beside: Path, *, hold: bool) -> None:

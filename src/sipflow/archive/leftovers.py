@@ -5,6 +5,7 @@ import hmac
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from urllib.parse import quote, urlencode
 from xml.etree import ElementTree
@@ -13,7 +14,7 @@ import httpx
 
 from sipflow.archive.objects import is_virtual
 from sipflow.destination import Upload
-from sipflow.errors import ArchiveError
+from sipflow.errors import ArchiveError, ObjectMissing
 
 # Vendors whose stores speak S3; those of Google and Azure drop what nobody finished by themselves, after a week.
 _SPEAK_S3 = ("aws", "aliyun", "tencent", "minio", "digitalocean")
@@ -22,7 +23,7 @@ _PAGES_MAX = 100
 
 
 def abort_uploads(upload: Upload, node: str) -> int:
-    """Abort all unfinished uploads of a node; gives how many. Call it before any is begun. Raises ArchiveError.
+    """Abort all unfinished uploads of a node; gives how many. None may be under way. Raises ArchiveError.
 
     The object library has no such request. With the machine's own identity there are no keys to sign one with; then,
     and with other stores, nothing is done: docs/ARCHIVE.md names the lifecycle rule that does it.
@@ -34,8 +35,9 @@ def abort_uploads(upload: Upload, node: str) -> int:
     count = 0
     with httpx.Client(timeout=httpx.Timeout(upload.timeout_secs, connect=upload.connect_timeout_secs)) as client:
         for key, upload_id in _unfinished(client, signer, prefix):
-            signer.ask(client, "DELETE", key, {"uploadId": upload_id})
-            count += 1
+            with suppress(ObjectMissing):  # finished or aborted after all
+                signer.ask(client, "DELETE", key, {"uploadId": upload_id})
+                count += 1
     return count
 
 
@@ -43,9 +45,11 @@ def _unfinished(client: httpx.Client, signer: "_Signer", prefix: str) -> Iterato
     found: list[tuple[str, str]] = []
     after: dict[str, str] = {}
     for _ in range(_PAGES_MAX):
-        page = ElementTree.fromstring(  # noqa: S314 - of our own store; entities are not expanded from elsewhere
-            signer.ask(client, "GET", "", {"uploads": "", "prefix": prefix, **after}).content
-        )
+        answer = signer.ask(client, "GET", "", {"uploads": "", "prefix": prefix, **after})
+        try:
+            page = ElementTree.fromstring(answer.content)  # noqa: S314 - of our own store
+        except ElementTree.ParseError as error:
+            raise ArchiveError("", f"the list of unfinished uploads is none: {error}") from None
         texts = {
             name: page.findtext(f"{{*}}{name}", "") for name in ("IsTruncated", "NextKeyMarker", "NextUploadIdMarker")
         }
@@ -85,6 +89,8 @@ class _Signer:
             raise ArchiveError(key, f"{self._where}: {error or type(error).__name__}") from None
         if not answer.is_success:
             code = re.search(r"<Code>(\w+)</Code>", answer.text)
+            if code is not None and code[1] == "NoSuchUpload":
+                raise ObjectMissing(key)
             raise ArchiveError(key, f"{self._where}: {code[1] if code else answer.status_code}")
         return answer
 

@@ -17,11 +17,19 @@ PARQUET: Final = "calls.parquet"
 
 
 class ArchivedFile(msgspec.Struct, frozen=True):
-    """One file of a part: its name below the part's key, its octets, and their CRC-32C."""
+    """One file of a part: its name below the part's key, its octets, their CRC-32C and their digest.
+
+    The digest is BLAKE2b of 32 octets (RFC 7693) in hexadecimal; empty in manifests of versions that wrote none.
+    """
 
     name: str
     octets: int
     crc32c: int
+    blake2b: str = ""
+
+    def is_of(self, octets: int, crc: int, digest: bytes) -> bool:
+        """Tell whether octets that were read are those of the file: by its digest too, where that is known."""
+        return (octets, crc) == (self.octets, self.crc32c) and self.blake2b in ("", digest.hex())
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):

@@ -23,7 +23,7 @@ class Reading:
         self._piece = piece
         self._pace = pace
         self._digests: list[bytes] = []
-        self._whole = _digest()
+        self._whole = new_digest()
         self.crc32c = 0
         self.tail = b""
         try:
@@ -38,7 +38,7 @@ class Reading:
 
     def __iter__(self) -> Iterator[bytes]:
         """Hand out the file from its beginning. Raises StorageError, also when it is not as long as it was."""
-        self._digests, self._whole, self.crc32c, self.tail = [], _digest(), 0, b""
+        self._digests, self._whole, self.crc32c, self.tail = [], new_digest(), 0, b""
         read = 0
         try:
             with self._file.open("rb", buffering=0) as file:
@@ -70,14 +70,15 @@ class Reading:
 def digest_of(pieces: Iterable[bytes]) -> tuple[int, int, bytes]:
     """Give octets, CRC-32C and digest of what pieces are together."""
     octets = crc = 0
-    whole = _digest()
+    whole = new_digest()
     for piece in pieces:
         octets, crc = octets + len(piece), crc32c(piece, crc)
         whole.update(piece)
     return octets, crc, whole.digest()
 
 
-def _digest() -> "hashlib.blake2b":
+def new_digest() -> "hashlib.blake2b":
+    """Begin the digest that a manifest has of a file: BLAKE2b of 32 octets (RFC 7693)."""
     # A CRC-32C does not tell all files of ours apart: each header ends in its own, so that it is the same whatever the
     # headers and the seal say, as before and after packing.
     return hashlib.blake2b(digest_size=32)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from sipflow.archive.remote_reader import REQUESTS, SpanReader
-from sipflow.archive.remote_spans import PIECE_OCTETS, join
+from sipflow.archive.remote_spans import PIECE_OCTETS, join, join_few
 from sipflow.errors import StorageError
 from sipflow.storage.source import Span
 
@@ -48,13 +48,15 @@ class RemoteData:
         return found
 
     def expect(self, spans: Sequence[Span]) -> None:
-        """Fetch what is not here of some spans, as much of it as is kept. Raises StorageError."""
+        """Fetch what is not here of some spans, as much of it as is kept, in few requests. Raises StorageError."""
         ring = self._reader.ring
-        pieces = join((lack for span in spans for lack in ring.missing(self._key, span)), self._octets)
+        # As much is in memory at once.
+        room = ring.octets // 2
+        pieces = join_few((lack for span in spans for lack in ring.missing(self._key, span)), self._octets, room)
         with self._lock:
             self._expected = sorted({*self._expected, *pieces})[-_EXPECTED_MOST:]
         # The rest of a call that is longer comes when it is read.
-        room, now = ring.octets // 2, []
+        now = []
         for piece in pieces:
             room -= piece.length
             if room < 0:

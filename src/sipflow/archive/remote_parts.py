@@ -15,6 +15,7 @@ from sipflow._fast import crc32c
 from sipflow.archive.cache import FileCache
 from sipflow.archive.manifest import MANIFEST, ArchivedFile, Manifest, decode_manifest
 from sipflow.archive.place import Place
+from sipflow.archive.reading import new_digest
 from sipflow.archive.remote_data import RemoteData
 from sipflow.archive.remote_reader import SpanReader
 from sipflow.archive.remote_ring import Ring
@@ -34,6 +35,7 @@ _RING_LEAST: Final = 4 * PIECE_OCTETS
 # Parts whose indexes come side by side; each is read in several pieces.
 _INDEXES_AT_ONCE: Final = 4
 _WINDOW: Final = 4 * PIECE_OCTETS
+_INDEX_PIECE: Final = 2 * PIECE_OCTETS
 # How long one request may take before the fetching of an index gives up [s]; whoever asked has long been answered.
 _INDEX_SECONDS: Final = 120.0
 # What could not be had is not asked for again within so long [s]: a page asks several questions.
@@ -194,14 +196,15 @@ class ArchivedParts:
         key, octets = _key(part, DATABASE), index.octets
 
         def write(file: BinaryIO) -> None:
-            found = 0
+            crc, whole = 0, new_digest()
             for start in range(0, octets, _WINDOW):
                 stop = min(octets, start + _WINDOW)
-                spans = [Span(at, min(PIECE_OCTETS, stop - at)) for at in range(start, stop, PIECE_OCTETS)]
+                spans = [Span(at, min(_INDEX_PIECE, stop - at)) for at in range(start, stop, _INDEX_PIECE)]
                 for piece in self._reader.fetch(key, spans, _INDEX_SECONDS, keep=False):
-                    found = crc32c(piece, found)
+                    crc = crc32c(piece, crc)
+                    whole.update(piece)
                     _write(file, piece)
-            if found != index.crc32c:
+            if not index.is_of(octets, crc, whole.digest()):
                 self._cache.drop(f"{name}.json")
                 raise ObjectDamaged(key, "its checksum is not the one in its manifest")
 

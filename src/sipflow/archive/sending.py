@@ -73,8 +73,8 @@ class Sender:
     def send(self, part: Part, scratch: Path) -> Sent:
         """Send a sealed part; files that stand there already as they should are not sent again.
 
-        Raises StorageError when the part cannot be read here or changed meanwhile, ArchiveError for what the place did
-        not take.
+        The caller keeps its files from being exchanged meanwhile (`copy_lock`). Raises StorageError when the part
+        cannot be read here or changed meanwhile, ArchiveError for what the place did not take.
         """
         key = part_key(self._node, part.path)
         directory = self._root / part.path
@@ -104,9 +104,10 @@ class Sender:
             reading = Reading(artefact.file, piece_of(size))
             for _ in reading:
                 pass
-        file = ArchivedFile(artefact.key.rpartition("/")[2], reading.octets, reading.crc32c)
+        name = artefact.key.rpartition("/")[2]
+        file = ArchivedFile(name, reading.octets, reading.crc32c, reading.digest.hex())
         try:
-            prove(self._place, artefact.key, file, self._proof, reading.etags, reading.digest)
+            prove(self._place, artefact.key, file, self._proof, reading.etags)
         except ObjectDamaged:
             # So that the next attempt does not take it for one that stands.
             self._place.delete(artefact.key)
@@ -141,20 +142,27 @@ def prove(
     file: ArchivedFile,
     proof: Proof = "auto",
     etags: tuple[str, ...] = (),
-    digest: bytes | None = None,
+    progress: Callable[[int], None] = lambda _octets: None,
 ) -> None:
     """Prove that an object is a file as it was read here, by its digest too where that is known.
 
-    With "auto" a mark of the place that is one of `etags` is enough, else everything is read back. Raises
-    ObjectDamaged, ArchiveError.
+    With "auto" a mark of the place that is one of `etags` is enough, else everything is read back; `progress` is told
+    how many octets were. Raises ObjectDamaged, ArchiveError.
     """
     stored = place.head(key)
     if stored.octets != file.octets:
         raise ObjectDamaged(key, f"it has {stored.octets} octets; {file.octets} were put")
     if proof == "size" or (proof == "auto" and stored.etag is not None and stored.etag.strip('"').lower() in etags):
         return
-    octets, crc, found = digest_of(place.stream(key))
-    if (octets, crc) != (file.octets, file.crc32c) or digest not in (None, found):
+
+    def pieces() -> Iterator[bytes]:
+        read = 0
+        for piece in place.stream(key):
+            yield piece
+            read += len(piece)
+            progress(read)
+
+    if not file.is_of(*digest_of(pieces())):
         raise ObjectDamaged(key, "what was read back is not what was put: its checksum is another")
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
@@ -14,12 +15,22 @@ _STATE: Final = "state.json"
 _SCRATCH: Final = "scratch"
 
 
+class Lag(StrEnum):
+    """Whether parts wait longer than they should though nothing fails; `CATCHING_UP` when fewer octets do than did."""
+
+    NONE = ""
+    FALLING_BEHIND = "falling behind"
+    CATCHING_UP = "catching up"
+
+
 class ArchiveState(msgspec.Struct, frozen=True):
     """The archiver at one moment; times in microseconds since the epoch, sizes in octets.
 
-    `parts`, `octets` and `oldest_us` are of what is not archived yet. `archived_parts` and `archived_octets` were
-    archived since `started_us`, and `failures` attempts failed. `error` says in words why the last attempt failed,
-    empty once one succeeded; `next_us` when the next one is made.
+    `parts`, `octets` and `oldest_us` are of what is not archived yet; the first of it waits since `waiting_us`.
+    `archived_parts` and `archived_octets` were archived since `started_us`, and `failures` attempts failed. `error`
+    says in words why the last attempt failed, empty once one succeeded; `next_us` when the next one is made. `given_up`
+    names parts that stand here and go to no archive because too much waited; `given_up_parts` of `given_up_octets` ever
+    did.
     """
 
     where: str
@@ -39,6 +50,11 @@ class ArchiveState(msgspec.Struct, frozen=True):
     failed_us: int | None = None
     next_us: int | None = None
     refused: list[str] = []
+    waiting_us: int | None = None
+    lag: Lag = Lag.NONE
+    given_up: list[str] = []
+    given_up_parts: int = 0
+    given_up_octets: int = 0
 
 
 def scratch_of(root: Path) -> Path:

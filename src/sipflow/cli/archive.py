@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Iterable
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -77,13 +77,17 @@ class FindingTold(msgspec.Struct, frozen=True):
 
 
 class Verified(msgspec.Struct, frozen=True):
-    """What was verified of an archive; `sound` when nothing is wrong."""
+    """What was verified of an archive; `sound` when nothing is wrong.
+
+    `by_crc` counts the objects whose manifest has no digest: they were read back and held to a CRC-32C alone.
+    """
 
     where: str
     node: str
     sound: bool
     parts: int
     octets: int
+    by_crc: int
     findings: list[FindingTold]
 
 
@@ -138,25 +142,23 @@ def list_parts(at: _At, below: str, as_json: bool) -> None:
 @archive.command("push")
 @_placed
 def push(at: _At) -> None:
-    """Archive now whatever is sealed and not archived yet, packed or not.
+    """Archive now whatever is sealed and not archived yet, packed or not, and what was given up.
 
     A server that archives does so by itself; beside one this ends with status 1, as it does when a part does not go.
     """
     _need_catalog(at.root)
     with archive_lock(at.root), Bars() as bars:
         worker = Archiver(
-            at.root, dataclasses.replace(at.upload, pack_wait=0), at.node, at.place,
+            at.root, dataclasses.replace(at.upload, pack_wait=0, queue_limit=None), at.node, at.place,
             makers=(CallTables(at.node).make,), progress=lambda path, *done: bars(Path(path), *done),
         )  # fmt: skip
+        worker.take_back()
         worker.turn(lambda: "nothing expires on a push")
     state = worker.state
     click.echo(
         f"{at.root}: {state.archived_parts} parts, {size_text(state.archived_octets)} archived to {at.place.where}"
     )
-    for sentence in (*state.refused, *([state.error] if state.error else ())):
-        click.echo(f"sipflow: {printable(sentence)}", err=True)
-    if state.refused or state.error:
-        raise click.exceptions.Exit(1)
+    _complain([*state.refused, *worker.passed, *([state.error] if state.error else ())])
 
 
 @archive.command("pull")
@@ -191,13 +193,18 @@ def pull(at: _At, paths: tuple[str, ...], hold: bool) -> None:
 @click.option("--quick", is_flag=True, help="Sizes only, without reading everything back.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def verify(at: _At, paths: tuple[str, ...], quick: bool, as_json: bool) -> None:
-    """Read the archive back, held to its manifests, and these to the catalog; status 1 when something is wrong."""
+    """Read the archive back, held to its manifests, and these to the catalog; status 1 when something is wrong.
+
+    Each object is held to its size, its CRC-32C and the digest in its manifest; older manifests have no digest.
+    """
     known = _known(at.root)
     findings: list[FindingTold] = []
     seen: set[str] = set()
-    parts = octets = 0
+    parts = octets = by_crc = 0
     with Bars() as bars:
         for one in _chosen(at, paths) if paths else _found(at, "", known):
+            if one.manifest is not None and not quick:
+                by_crc += sum(not file.blake2b for file in one.manifest.files)
             found, read = _verified(at, one, quick, bars)
             findings += found
             parts, octets = parts + 1, octets + read
@@ -209,12 +216,16 @@ def verify(at: _At, paths: tuple[str, ...], quick: bool, as_json: bool) -> None:
             if part.archive_key is not None and part.archive_key not in seen and part.deleted_us is None
             and part.archive_key.startswith(f"{at.node}")
         ]  # fmt: skip
-    report = Verified(at.upload.where, at.node, not findings, parts, octets, findings)
+    report = Verified(at.upload.where, at.node, not findings, parts, octets, by_crc, findings)
     if as_json:
         write_json(report)
     else:
         for finding in findings:
             click.echo(printable(f"{finding.path}: {finding.what}"))
+        if by_crc:
+            click.echo(
+                f"{by_crc} objects held to a CRC-32C alone: their manifests are of a version that wrote no digest"
+            )
         verdict = "sound" if report.sound else f"{len(findings)} damages"
         click.echo(f"{at.place.where}: {parts} parts of {at.node}, {octets} octets verified: {verdict}")
     if findings:
@@ -237,13 +248,14 @@ def _verified(at: _At, one: Archived, quick: bool, bars: Bars) -> tuple[list[Fin
     findings, octets = [], 0
     for file in one.manifest.files:
         key = f"{one.key}/{file.name}"
-        bars(Path(key), octets, one.manifest.octets)
+        told = partial(bars, Path(key), total=max(file.octets, 1))
+        told(0)
         try:
-            prove(at.place, key, file, "size" if quick else "read")
+            prove(at.place, key, file, "size" if quick else "read", progress=told)
         except (ObjectDamaged, ObjectMissing) as error:
             findings.append(FindingTold(key, error.reason))
         octets += file.octets
-        bars(Path(key), file.octets, file.octets)
+        told(max(file.octets, 1))
     return findings, octets
 
 

@@ -23,6 +23,8 @@ PACKED = ".packed"
 POOL_DIRECTORY = ".pool"
 # What was fetched from an archive; can be removed at any time.
 CACHE = ".archive/cache"
+# Sealed buckets that were given up instead of being archived.
+GIVEN_UP = ".archive/given-up.json"
 PART = "part-"
 
 HOUR_US = 3600 * SECOND_US

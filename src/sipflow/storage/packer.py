@@ -21,9 +21,10 @@ from sipflow.storage.disk import LAST_OCTETS, disk_of
 from sipflow.storage.idleness import IDLE_LEAST, Idleness
 from sipflow.storage.layout import CATALOG
 from sipflow.storage.packed_part import take_over, unfit
-from sipflow.storage.packing import part_lock, put_in_place
+from sipflow.storage.packing import put_in_place
 from sipflow.storage.packing_process import PackAnswer, PackOrders
 from sipflow.storage.packing_state import Packing
+from sipflow.storage.part_lock import part_lock, swap_lock
 from sipflow.storage.swap import discard
 from sipflow.storage.sweep import sweep_lock
 from sipflow.thread import NamedThread
@@ -83,21 +84,29 @@ class Packer:
         """Pack the next part, if there is one and time for it; tells whether it did."""
         if not (self._root / CATALOG).exists():
             return False
+        # What somebody else is about waits for its turn, and holds up no other: an upload takes hours on a slow line.
+        passed: set[int] = set()
+        busy = ""
         try:
-            part = self._next()
-            if part is None:
-                return False
-            self._pack(part)
-        except (PartBusy, RootBusy) as error:
-            self._tell(paused=str(error), now="")
-            return False
+            while (part := self._next(passed)) is not None:
+                try:
+                    self._pack(part)
+                except PartBusy as error:
+                    passed.add(part.id)
+                    busy = str(error)
+                else:
+                    return True
+        except RootBusy as error:
+            busy = str(error)
         except SipflowError as error:
             self._fail(str(error))
             return False
-        return True
+        if busy:
+            self._tell(paused=busy, now="")
+        return False
 
-    def _next(self) -> Part | None:
-        """Look what stands; gives the oldest part that can be packed now."""
+    def _next(self, passed: set[int]) -> Part | None:
+        """Look what stands; gives the oldest part that can be packed now, those `passed` by left out."""
         self._tell(paused="")
         with closing(Catalog(self._root)) as catalog:
             # Counted first: what stands is told also while another process holds the root.
@@ -109,6 +118,8 @@ class Packer:
                 self._taken_over = True
                 waiting = self._count(catalog)
         for part in sorted(waiting, key=lambda one: (one.end_us, one.id)):
+            if part.id in passed:
+                continue
             paused = self._busy() or self._no_room(part)
             if paused:
                 self._tell(paused=paused)
@@ -162,6 +173,8 @@ class Packer:
         started = time.monotonic()
         self._tell(now=part.path)
         with part_lock(directory) as lock:
+            with swap_lock(directory):
+                pass  # while somebody copies it, the work would be for nothing
             try:
                 answer = self._built(part, lock)
                 if answer is None:

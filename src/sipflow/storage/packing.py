@@ -1,9 +1,6 @@
 """Packing: a sealed bucket rewritten with each call's blocks together, in place of what the recorder wrote."""
 
-import fcntl
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -16,6 +13,7 @@ from sipflow.storage.layout import DATA, DATABASE, HOLD
 from sipflow.storage.packed_data import write_packed
 from sipflow.storage.packed_index import make_index
 from sipflow.storage.packed_part import tell_packed, unfit
+from sipflow.storage.part_lock import part_lock, swap_lock
 from sipflow.storage.seal import SEAL_LENGTH, broken_seal, write_seal
 from sipflow.storage.swap import Identity, discard, make_room, pair_of, swap_in
 from sipflow.storage.sweep import sweep_lock
@@ -45,28 +43,6 @@ class Built(msgspec.Struct, frozen=True):
     packed: Packed
 
 
-@contextmanager
-def part_lock(directory: Path) -> Iterator[int]:
-    """Keep others from packing a part, and from copying its files elsewhere meanwhile; gives the descriptor.
-
-    The lock is that of data.raw (flock(2)): who copies the files of a part takes a shared one. Raises PartBusy,
-    StorageError.
-    """
-    data = pair_of(directory).data
-    try:
-        file = os.open(data, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        raise StorageError("open", data, error.strerror or str(error)) from None
-    try:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise PartBusy("pack", directory, "another process packs or copies it") from None
-        yield file
-    finally:
-        os.close(file)
-
-
 def pack_part(
     root: Path,
     part: Part,
@@ -82,6 +58,8 @@ def pack_part(
     """
     directory = root / part.path
     with part_lock(directory):
+        with swap_lock(directory):
+            pass  # while somebody copies it, the work would be for nothing
         try:
             built = build(root, part, pace, stopped, progress)
             put_in_place(root, part, built)
@@ -153,11 +131,11 @@ class _Turn:
 def put_in_place(root: Path, part: Part, built: Built) -> None:
     """Exchange the files of a part for those that were built of them, and tell the catalog; takes milliseconds.
 
-    Nothing happens to a part that retention has touched meanwhile: RootBusy while it is at work, else PartBusy. Raises
-    StorageError.
+    Nothing happens to a part that retention has touched meanwhile: RootBusy while it is at work, else PartBusy; nor to
+    one that somebody copies. Raises StorageError.
     """
     directory = root / part.path
-    with sweep_lock(root):
+    with sweep_lock(root), swap_lock(directory):
         catalog = Catalog(root)
         try:
             now = catalog.part(part.id)

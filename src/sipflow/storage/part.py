@@ -51,6 +51,11 @@ class Part(NamedTuple):
         return self.state == "sealed"
 
     @property
+    def period_us(self) -> int:
+        """Tell how long the period is that the part covers."""
+        return self.end_us - self.start_us
+
+    @property
     def revision(self) -> Revision:
         """Give what tells this state of the part's files from another."""
         erased = None if self.erased_us is None else self.rtp_octets

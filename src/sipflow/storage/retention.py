@@ -1,7 +1,7 @@
 """What is to be erased or deleted now: a plan, made of what is there and what may stay. Nothing here touches a disk."""
 
 import enum
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from operator import attrgetter
 from typing import NamedTuple
@@ -74,14 +74,18 @@ def plan(
     now_us: int,
     held_by_age: str = "",
     upload: Upload | None = None,
+    given_up: Collection[str] = (),
 ) -> Plan:
     """Decide what to erase and delete, oldest first: what was begun, then by age, by size, and by room on the disk.
 
     `disk` is its room now. `held_by_age` says why nothing may be deleted for its age, as when the clock cannot be
-    trusted; empty when it may. Where there is an `upload`, nothing goes before it is archived. What is archived loses
-    its local files where it would lose its media or all: the archive goes on answering for it, until it expires there.
+    trusted; empty when it may. Where there is an `upload`, nothing goes before it is archived, but the parts whose
+    paths are `given_up`. What is archived loses its local files where it would lose its media or all: the archive goes
+    on answering for it, until it expires there.
     """
-    planner = _Planner(holdings if upload is None else [_kept_for_archive(one) for one in holdings])
+    planner = _Planner(
+        [one if upload is None or one.part.path in given_up else _kept_for_archive(one) for one in holdings]
+    )
     planner.finish()
     ages = (limits.sip_age, limits.rtp_age, *(() if upload is None else (upload.keep_local, upload.keep_archive)))
     if held_by_age:

@@ -14,6 +14,7 @@ from sipflow.storage.catalog import Catalog, Part
 from sipflow.storage.contents import Contents
 from sipflow.storage.disk import disk_of
 from sipflow.storage.erasure import erase_media
+from sipflow.storage.given_up import read_given_up
 from sipflow.storage.hold import held_parts, holds
 from sipflow.storage.layout import DATA, DATABASE, DELETED, HOLD, SWEEP_LOCK
 from sipflow.storage.lock import exclusive
@@ -68,7 +69,8 @@ class Sweep:
         finally:
             catalog.close()
         now = self._clock()
-        return plan(holdings, self._limits, disk_of(self._root), now, held_by_age(), self._upload)
+        given_up = () if self._upload is None else read_given_up(self._root).parts
+        return plan(holdings, self._limits, disk_of(self._root), now, held_by_age(), self._upload, given_up)
 
     def run(
         self, held_by_age: Callable[[], str] = lambda: "", stopped: Callable[[], bool] = lambda: False

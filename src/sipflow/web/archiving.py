@@ -10,14 +10,16 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from sipflow.amount import size_text
-from sipflow.archive.state import ArchiveState, read_state
+from sipflow.archive.state import ArchiveState, Lag, read_state
 from sipflow.clock import SECOND_US, now_us, to_datetime
 from sipflow.config import Settings
+from sipflow.destination import HOUR_US
 from sipflow.web.asked import only
 from sipflow.web.reply import Refusal, reply
 
 # It says something every five seconds, and while it waits for a place that fails a quarter of an hour may pass.
 _SILENCE_US = 20 * 60 * SECOND_US
+_NAMED_MOST: Final = 3
 _NOT_BEGUN: Final = "the archiver has not begun yet"
 
 
@@ -26,6 +28,8 @@ class Pace(StrEnum):
 
     NOT_BEGUN = "not begun"
     FAILING = "failing"
+    FALLING_BEHIND = "falling behind"
+    CATCHING_UP = "catching up"
     SENDING = "sending"
     ALL_SENT = "keeps up"
 
@@ -33,7 +37,8 @@ class Pace(StrEnum):
 class ArchiveTold(msgspec.Struct, frozen=True):
     """The archive in short: `parts` of `octets` wait, the oldest from `oldest_us`; `notes` say what is not well.
 
-    `archived_parts` of `archived_octets` were archived since the archiver started, the last at `archived_us`.
+    The first of them waits since `waiting_us`. `archived_parts` of `archived_octets` were archived since the archiver
+    started, the last at `archived_us`; `given_up_parts` were given up, ever, because too much waited.
     """
 
     pace: Pace
@@ -45,6 +50,8 @@ class ArchiveTold(msgspec.Struct, frozen=True):
     archived_octets: int
     archived_us: int | None
     notes: list[str]
+    waiting_us: int | None = None
+    given_up_parts: int = 0
 
 
 class Archiving:
@@ -74,11 +81,9 @@ class Archiving:
             return None
         if state is None:
             return ArchiveTold(Pace.NOT_BEGUN, upload.where, 0, 0, None, 0, 0, None, [_NOT_BEGUN])
-        notes = _notes(state)
-        pace = Pace.FAILING if notes else Pace.SENDING if state.parts else Pace.ALL_SENT
         return ArchiveTold(
-            pace, state.where, state.parts, state.octets, state.oldest_us, state.archived_parts,
-            state.archived_octets, state.archived_us, notes,
+            _pace(state), state.where, state.parts, state.octets, state.oldest_us, state.archived_parts,
+            state.archived_octets, state.archived_us, _notes(state), state.waiting_us, state.given_up_parts,
         )  # fmt: skip
 
     def notes(self) -> list[str]:
@@ -89,7 +94,33 @@ class Archiving:
         return [_NOT_BEGUN] if state is None else _notes(state)
 
 
+def _pace(state: ArchiveState) -> Pace:
+    if _faults(state):
+        return Pace.FAILING
+    if state.lag is not Lag.NONE:
+        return Pace(state.lag)
+    return Pace.SENDING if state.parts else Pace.ALL_SENT
+
+
 def _notes(state: ArchiveState) -> list[str]:
+    notes = _faults(state)
+    if state.lag is not Lag.NONE and state.waiting_us is not None:
+        hours = (now_us() - state.waiting_us) / HOUR_US
+        notes.append(
+            f"archiving to {state.where} is {state.lag}: {state.parts} parts ({size_text(state.octets)}) wait here, "
+            f"the first of them for {hours:.1f} h"
+        )
+    if state.given_up:
+        named = ", ".join(state.given_up[:_NAMED_MOST])
+        more = len(state.given_up) - _NAMED_MOST
+        notes.append(
+            f"given up, because more waited than queue_limit allows, and in no archive: {named}"
+            f"{f' and {more} more' if more > 0 else ''}; `sipflow archive push` archives what is still here"
+        )
+    return notes
+
+
+def _faults(state: ArchiveState) -> list[str]:
     notes = [f"a part is not archived: {sentence}" for sentence in state.refused]
     silent_us = now_us() - state.updated_us
     if silent_us > _SILENCE_US:

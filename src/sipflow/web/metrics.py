@@ -9,7 +9,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from sipflow.archive.call_upload_queue import UploadCounts
-from sipflow.archive.state import ArchiveState
+from sipflow.archive.state import ArchiveState, Lag
 from sipflow.clock import SECOND_US
 from sipflow.cluster.exchange import SenderNote
 from sipflow.cluster.peer import PeerHealth
@@ -155,6 +155,20 @@ def _archive(state: ArchiveState) -> Iterator[str]:
             "When the oldest of them began; 0 when there is none.",
             (state.oldest_us or 0) // SECOND_US,
         ),
+        (
+            "sipflow_archive_waiting_since_seconds",
+            "gauge",
+            "Since when the first of them waits; 0 when there is none.",
+            (state.waiting_us or 0) // SECOND_US,
+        ),
+        (
+            "sipflow_archive_behind",
+            "gauge",
+            "1 while it waits for longer than two periods though nothing fails, and no less waits than did.",
+            int(state.lag is Lag.FALLING_BEHIND),
+        ),
+        ("sipflow_archive_given_up_total", "counter", "Parts given up because too much waited.", state.given_up_parts),
+        ("sipflow_archive_given_up_bytes_total", "counter", "What these held.", state.given_up_octets),
         ("sipflow_archived_parts_total", "counter", "Parts archived and verified.", state.archived_parts),
         ("sipflow_archived_bytes_total", "counter", "What these hold.", state.archived_octets),
         ("sipflow_archive_failures_total", "counter", "Attempts to archive that failed.", state.failures),
