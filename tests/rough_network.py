@@ -56,7 +56,8 @@ class Trouble:
 class Way:
     """From somebody to a node: the addresses to be used in place of the node's, and what became of SipFlow packets.
 
-    What happens to the first datagram, the second and so on follows from the seed, whatever goes on besides.
+    `connections` counts those of TCP so far. What happens to the first datagram, the second and so on follows from the
+    seed, whatever goes on besides.
     Packets that `came` were `lost`, or `passed`, once they are no longer `waiting`; those that pass twice count twice.
     """
 
@@ -68,6 +69,7 @@ class Way:
     lost: int = 0
     passed: int = 0
     waiting: int = 0
+    connections: int = 0
     held: list[Callable[[], None]] = field(default_factory=list)
 
 
@@ -79,6 +81,7 @@ class _Pipe:
     source: socket.socket
     sink: socket.socket
     due_s: float = 0.0
+    stale: bool = False
 
 
 class RoughNetwork:
@@ -91,6 +94,7 @@ class RoughNetwork:
         self._selector = selectors.DefaultSelector()
         self._ways: list[Way] = []
         self._sockets: set[socket.socket] = set()
+        self._pipes: list[_Pipe] = []
         self._later: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
         self._over = threading.Event()
@@ -114,6 +118,11 @@ class RoughNetwork:
             self._selector.register(packets, selectors.EVENT_READ, lambda: self._datagram(way, packets, onward))
             self._selector.register(door, selectors.EVENT_READ, lambda: self._accept(way, door, (udp[0], http)))
         return way
+
+    def grow_stale(self, way: Way) -> None:
+        """Have connections that are open end as soon as more is asked by them: a server gave them up just before."""
+        for pipe in self._pipes:
+            pipe.stale = pipe.stale or pipe.way is way
 
     def close(self) -> None:
         """End the thread, and with it every connection."""
@@ -167,6 +176,7 @@ class RoughNetwork:
 
     def _accept(self, way: Way, door: socket.socket, to: tuple[str, int]) -> None:
         near, _ = door.accept()
+        way.connections += 1
         try:
             far = socket.create_connection(to, 5)
         except OSError:
@@ -175,6 +185,7 @@ class RoughNetwork:
         for source, sink in ((near, far), (far, near)):
             source.settimeout(5)
             pipe = _Pipe(way, source, sink)
+            self._pipes.append(pipe)
             self._sockets.add(source)
             self._selector.register(source, selectors.EVENT_READ, lambda pipe=pipe: self._read(pipe))
 
@@ -183,6 +194,9 @@ class RoughNetwork:
             octets = pipe.source.recv(_CHUNK)
         except OSError:
             octets = b""
+        if octets and pipe.stale:
+            self._end(pipe)
+            return
         if not octets:
             self._selector.unregister(pipe.source)
         trouble = pipe.way.trouble
@@ -203,6 +217,9 @@ class RoughNetwork:
             if octets:
                 pipe.sink.sendall(octets)
                 return
+        self._end(pipe)
+
+    def _end(self, pipe: _Pipe) -> None:
         for sock in (pipe.source, pipe.sink):
             with contextlib.suppress(KeyError, ValueError):
                 self._selector.unregister(sock)
