@@ -154,3 +154,28 @@ def test_a_node_that_is_taken_away_is_asked_no_more(renewed: Renewed) -> None:
     calls = [call for call in recent_calls(700, 12) if not call.streams() and nodes.owner(call.call_id) != "c"]
     nodes.send([packet for packet in script_packets(calls) if packet.kind is Kind.SIP])
     assert differing(renewed.console, calls) == []
+
+
+def test_a_node_that_was_alone_in_its_list_hears_a_second(tmp_path: Path) -> None:
+    nodes = Nodes(tmp_path, "a")
+    file = nodes.config()
+    try:
+        server = RunningServer(tmp_path / "a", "--config", str(file), ports=nodes.places["a"])
+        nodes.servers["a"] = server
+        calls = [call for call in recent_calls(800, 12) if not call.streams()]
+        nodes.send(script_packets(calls))
+        assert differing(server, calls) == []
+        assert server.get("/api/v1/now").json()["nodes"] == []
+        nodes.add("b")
+        nodes.servers["b"] = RunningServer(
+            tmp_path / "b", "--config", str(nodes.config()), wait=False, ports=nodes.places["b"]
+        )
+        file.write_text(nodes.config().read_text())
+        os.kill(server.process.pid, signal.SIGHUP)
+        for each in nodes.servers.values():
+            each.until(lambda each=each: faults(each) == {"a": "", "b": ""}, "hearing both", 60)
+            assert differing(each, calls) == []
+        shown = {one["name"]: one["condition"] for one in server.get("/api/v1/now").json()["nodes"]}
+        assert shown == {"a": "answers", "b": "answers"}
+    finally:
+        nodes.stop()

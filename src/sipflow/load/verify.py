@@ -134,6 +134,7 @@ class Verifier:
                     break
                 time.sleep(_PAUSE_S)
         every = [*found, *wrong]
+        silent, self._silent = {**uncounted, **self._silent}, {}
         return Verdict(
             calls=total,
             dialogs=len(every),
@@ -143,7 +144,7 @@ class Verifier:
             dropped=sum(look.dropped for look in every),
             settled_s=time.monotonic() - began,
             wrong=[look for look in wrong if look.differences],
-            silent=list({**uncounted, **self._silent}.values()),
+            silent=list(silent.values()),
         )
 
     def _since(self, before: dict[str, Ledger]) -> Ledger:
