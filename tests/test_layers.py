@@ -26,7 +26,7 @@ RANKS = {
             ("query",),
             ("export", "archive", "cluster"),
             ("web", "client"),
-            ("ports", "child"),
+            ("ports", "child", "renewal"),
             ("reader_process", "archiver_process", "origin", "hep"),
             ("recorder", "reader", "archiver", "importer", "server_options", "mirror"),
             ("cli", "onlooker", "load"),

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import sys
 import threading
 import time
@@ -34,6 +35,8 @@ def _leave_with_recorder() -> None:
 
 def main() -> None:
     """Read the orders from standard input, and archive until the recorder is gone."""
+    # It is the recorder's to heed: a hang-up of the terminal goes to all.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     # Before the library starts threads of its own: they inherit it.
     os.setpriority(os.PRIO_PROCESS, 0, _NICE)
     orders = msgspec.json.decode(sys.stdin.buffer.readline(), type=ArchiverOrders)

@@ -5,14 +5,17 @@ import logging
 import os
 import signal
 import socket
+import time
 
 import uvicorn
 from starlette.applications import Starlette
 
 from sipflow.cluster.cluster import Cluster
-from sipflow.config import Address, Settings
+from sipflow.config import Address
 from sipflow.diagnose import load_rules
 from sipflow.ports import bind_http
+from sipflow.renewal import Renewal
+from sipflow.thread import NamedThread
 from sipflow.web.app import build
 from sipflow.web.cluster_status import NoRecorder
 
@@ -20,10 +23,13 @@ LOG = logging.getLogger("sipflow.onlooker")
 
 # A live list is an answer without an end: whoever reads one must not hold up the end of the server.
 _GOODBYE_S = 2
+_LOOK_S = 0.5
 
 
-def look_on(settings: Settings) -> None:
+def look_on(renewal: Renewal) -> None:
     """Answer until SIGTERM or SIGINT. Raises SipflowError when it cannot start."""
+    renewal.listen()
+    settings = renewal.settings
     load_rules(settings.rules)
     sock = bind_http(settings.http)
     listening = f"http {Address(*sock.getsockname()[:2])}"
@@ -31,7 +37,16 @@ def look_on(settings: Settings) -> None:
         cluster.start()
         app = build(cluster, NoRecorder(cluster, [listening], os.getpid()), settings, cluster=cluster)
         LOG.info("sipflow-server stores nothing, answers from %s, listening on %s", ", ".join(cluster.names), listening)
+        NamedThread(target=_renew, args=(cluster, renewal), name="renew-nodes", daemon=True).start()
         _serve(app, sock)
+
+
+def _renew(cluster: Cluster, renewal: Renewal) -> None:
+    while True:
+        time.sleep(_LOOK_S)
+        if renewal.due():
+            cluster.renew(renewal.settings.nodes)
+            LOG.info("the nodes are now %s", ", ".join(cluster.names))
 
 
 def _serve(app: Starlette, sock: socket.socket) -> None:

@@ -10,7 +10,7 @@ class ReaderOrders(msgspec.Struct, frozen=True):
 
     The reader inherits `http_fd`, a listening socket, and `beat_fd`, a pipe that it writes an octet into every second.
 
-    They travel by pipe because a token must not show in a list of processes.
+    They travel by pipe because a token must not show in a list of processes. Each further line is a new list of nodes.
     """
 
     root: str

@@ -5,6 +5,8 @@ import gc
 import heapq
 import logging
 import os
+import queue
+import signal
 import socket
 import sys
 import threading
@@ -23,8 +25,8 @@ from sipflow.config import Settings
 from sipflow.diagnose import load_rules
 from sipflow.effective import read_back
 from sipflow.errors import ArchiveError, SipflowError, StorageError
+from sipflow.node import read_nodes
 from sipflow.orders import ReaderOrders
-from sipflow.placement import Placement
 from sipflow.query.discreet import Discreet
 from sipflow.query.history import History
 from sipflow.query.live import LivePool
@@ -127,10 +129,18 @@ class PoolStatus:
             return self._pool().client_taken(client_id)
 
 
-def _leave_with_recorder() -> None:
+def _follow_recorder(lines: "queue.SimpleQueue[bytes]") -> None:
+    for line in sys.stdin.buffer:
+        lines.put(line)
     # The pipe ends when the recorder does, by whatever death; an orphan must not hold its port.
-    sys.stdin.buffer.read()
     os._exit(0)
+
+
+def _renew_nodes(cluster: Cluster, lines: "queue.SimpleQueue[bytes]") -> None:
+    """Take each new list of nodes, a line as node.py writes it, which the recorder has found good."""
+    while True:
+        cluster.renew(read_nodes(msgspec.json.decode(lines.get())).nodes)
+        LOG.info("the nodes are now %s", ", ".join(cluster.names))
 
 
 def _go_first() -> None:
@@ -157,8 +167,8 @@ class _BeatingServer(uvicorn.Server):
 
 
 def _cluster(history: History, settings: Settings) -> Cluster | None:
-    """Begin to watch the other nodes, if there are any."""
-    if all(one is None or one.name == settings.node for one in settings.nodes):
+    """Begin to watch the other nodes, if there is a list of nodes: others may come to it."""
+    if not settings.nodes:
         return None
     cluster = Cluster(settings, history)
     cluster.start()
@@ -173,7 +183,7 @@ def _count_ahead(history: History, cluster: Cluster | None) -> None:
         LOG.warning("the calls of the last hours cannot be counted: %s", error)  # whoever asks is told as well
 
 
-def _uploads(history: History, root: Path, settings: Settings) -> CallUploads | None:
+def _uploads(history: History, root: Path, settings: Settings, cluster: Cluster | None) -> CallUploads | None:
     """Begin to upload single calls, if there is a place for them; without one the server answers all the same."""
     if settings.upload is None:
         return None
@@ -185,7 +195,7 @@ def _uploads(history: History, root: Path, settings: Settings) -> CallUploads | 
 
     try:
         uploads = CallUploads(
-            root, settings.upload, open_target(settings.upload), content, standing, _is_ours(settings)
+            root, settings.upload, open_target(settings.upload), content, standing, _is_ours(settings, cluster)
         )
     except (ArchiveError, StorageError) as error:
         LOG.error("calls cannot be uploaded: %s", error)
@@ -194,21 +204,22 @@ def _uploads(history: History, root: Path, settings: Settings) -> CallUploads | 
     return uploads
 
 
-def _is_ours(settings: Settings) -> Callable[[str], bool]:
+def _is_ours(settings: Settings, cluster: Cluster | None) -> Callable[[str], bool]:
     """Make what tells whether this node is the one that uploads a call: where two keep it, the first of them."""
-    if settings.replicas == 1 or settings.node is None or not settings.nodes:
+    if settings.replicas == 1 or settings.node is None or cluster is None:
         return lambda _call_id: True
-    names = [None if node is None else node.name for node in settings.nodes]
-    placement = Placement(names, settings.replicas)
     # What came from a sender of another list, and is kept by none of its owners, is for whoever has it.
-    return lambda call_id: settings.node not in placement.owners(call_id)[1:]
+    return lambda call_id: settings.node not in cluster.owners(call_id)[1:]
 
 
 def main() -> None:
     """Read the orders from standard input and answer until told to stop, or until the recorder is gone."""
     _go_first()
+    # It is the recorder that reads the list of nodes again; a hang-up of the terminal goes to all.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     orders = msgspec.json.decode(sys.stdin.buffer.readline(), type=ReaderOrders)
-    threading.Thread(target=_leave_with_recorder, name="recorder-watch", daemon=True).start()
+    lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    threading.Thread(target=_follow_recorder, args=(lines,), name="recorder-watch", daemon=True).start()
     set_up_log(orders.log_level)
     settings = read_back(
         {
@@ -222,9 +233,11 @@ def main() -> None:
     load_rules(settings.rules)
     history = History.open(Path(orders.root), open_remote(Path(orders.root), settings))
     cluster = _cluster(history, settings)
+    if cluster is not None:
+        NamedThread(target=_renew_nodes, args=(cluster, lines), name="renew-nodes", daemon=True).start()
     NamedThread(target=_count_ahead, args=(history, cluster), name="count-ahead", daemon=True).start()
     # Each node uploads the calls that it holds, of those that two hold the ones that it is the first owner of.
-    uploads = _uploads(history, Path(orders.root), settings)
+    uploads = _uploads(history, Path(orders.root), settings, cluster)
     status = PoolStatus(Path(orders.root))
     app = build(cluster or history, status, settings, uploads, cluster=cluster, own=history)
     # Who asks is decided by the peer address, which a header must not replace.

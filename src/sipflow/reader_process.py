@@ -64,6 +64,15 @@ class ReaderProcess:
         except OSError as error:
             LOG.error("the reader process cannot be started: %s", error)
 
+    def renew(self, orders: ReaderOrders, line: bytes) -> None:
+        """Start readers by other orders from now on, and tell the one that runs in a line what is new in them."""
+        self._orders = orders
+        if self._process is not None and self._process.stdin is not None:
+            # One that is dead is started again, by the new orders.
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.write(line + b"\n")
+                self._process.stdin.flush()
+
     def _listen(self, process: subprocess.Popen[bytes]) -> None:
         now = time.monotonic()
         if self._has_beaten():

@@ -19,9 +19,11 @@ from sipflow.effective import written
 from sipflow.errors import ConfigError, StorageError
 from sipflow.hep.connections import Connections
 from sipflow.hep.doors import open_doors
+from sipflow.node import written_nodes
 from sipflow.orders import ArchiverOrders, ReaderOrders
 from sipflow.ports import bind_http, bind_udp, name_of
 from sipflow.reader_process import ReaderProcess
+from sipflow.renewal import Renewal
 from sipflow.storage.disk import Disk, Pressure, complaint, disk_of, judge
 from sipflow.storage.layout import Subdirs
 from sipflow.storage.mend import Completion, mend_root
@@ -94,12 +96,13 @@ def _intake(store: Store, slot: int, settings: Settings, *, hep_alone: bool) -> 
 class Recorder:
     """Everything that runs in the recording process, from `start` to `stop`."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, renewal: Renewal) -> None:
         """Take the data root and the ports, and replay what an earlier process left; packets wait in the sockets.
 
         Raises RootBusy, StorageError, ConfigError.
         """
-        self._settings = settings
+        self._renewal = renewal
+        self._settings = settings = renewal.settings
         self._started_us = now_us()
         self._stop = threading.Event()
         self._pressure = Pressure.OK
@@ -192,6 +195,9 @@ class Recorder:
         LOG.info("sipflow-server %s records to %s, listening on %s", __version__, self._settings.root, where)
         self._warn_of_closed_door()
         while not self._stop.is_set():
+            if self._renewal.due():
+                self._settings = self._renewal.settings
+                self._reader.renew(self._reader_orders(), msgspec.json.encode(written_nodes(self._settings.nodes)))
             self._reader.watch()
             self._archiver.watch()
             self._store.pool.write_note(msgspec.json.encode(self._note()))
@@ -339,10 +345,11 @@ class Recorder:
         )
 
 
-def record(settings: Settings) -> None:
+def record(renewal: Renewal) -> None:
     """Run a recorder until SIGTERM or SIGINT. Raises SipflowError when it cannot start."""
     heap_stay_small()
-    recorder = Recorder(settings)
+    renewal.listen()
+    recorder = Recorder(renewal)
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         recorder.request_stop()

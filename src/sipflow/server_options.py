@@ -49,11 +49,20 @@ def parse_arguments(argv: Sequence[str]) -> Settings:
     Prints one line to standard error and exits with status 2 when something is wrong; --help and --version exit 0.
     """
     parser = _build_parser()
-    options = vars(parser.parse_args(argv))
     try:
-        return load(Path(options["config"]) if options["config"] else None, _overrides(options))
+        return _settings(parser, argv)
     except ConfigError as error:
         parser.error(str(error))
+
+
+def read_again(argv: Sequence[str]) -> Settings:
+    """Read the same arguments and the file as it is by now. Raises ConfigError."""
+    return _settings(_build_parser(), argv)
+
+
+def _settings(parser: argparse.ArgumentParser, argv: Sequence[str]) -> Settings:
+    options = vars(parser.parse_args(argv))
+    return load(Path(options["config"]) if options["config"] else None, _overrides(options))
 
 
 def _overrides(options: dict[str, Any]) -> dict[str, Given]:

@@ -1,7 +1,7 @@
 """The cluster as one source of answers: every node is asked, and what they know is put together."""
 
 from collections.abc import Callable, Sequence
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from sipflow.cluster.fetched import Fetched
 from sipflow.cluster.gathering import Enough, Gathered, Member, Question, gather, placed
@@ -12,6 +12,7 @@ from sipflow.cluster.unchanged import Unchanged, are_the_very_same
 from sipflow.cluster.union import union_of_flows, union_of_listed
 from sipflow.config import Settings
 from sipflow.errors import CallUnknown, StorageError
+from sipflow.node import Node
 from sipflow.placement import Placement
 from sipflow.query.answer import CallPage, CallSummary, Criteria, Flow, MediaParts, together
 from sipflow.query.asking import summary
@@ -43,6 +44,19 @@ def _knows(known: Known) -> bool:
     return bool(known.calls)
 
 
+class Roll(NamedTuple):
+    """The nodes as they are listed, those of them that are there, and where they keep calls."""
+
+    nodes: tuple[Node | None, ...]
+    members: list[Member]
+    placement: Placement
+
+    @property
+    def peers(self) -> list[Peer]:
+        """Give those that are other nodes."""
+        return [member.peer for member in self.members if member.peer is not None]
+
+
 class Cluster:
     """Answers from all nodes. Safe to ask from several threads, which are answered side by side.
 
@@ -55,44 +69,74 @@ class Cluster:
 
         Nobody is asked yet, and nobody watched before `start`.
         """
+        self._settings = settings
+        self._own = own
         self._limit_s = settings.peer_timeout_ms / MILLISECONDS
-        self._placement = Placement([None if one is None else one.name for one in settings.nodes], settings.replicas)
         self._fetched = Fetched()
         self._flows: Unchanged[list[Flow], Flow] = Unchanged()
         self._media: Unchanged[list[MediaParts], MediaParts] = Unchanged()
         self.name = settings.node
-        self._members: list[Member] = []
-        for slot, node in enumerate(settings.nodes):
+        self._roll = self._enrol(settings.nodes, {})
+
+    def _enrol(self, nodes: Sequence[Node | None], known: dict[Node, Peer]) -> Roll:
+        """Find who is asked for what: those known already, and new ones."""
+        settings = self._settings
+        members: list[Member] = []
+        for slot, node in enumerate(nodes):
             if node is None:
                 continue
-            if node.name == settings.node and own is not None:
-                self._members.append(Member(node.name, slot, own))
+            if node.name == settings.node and self._own is not None:
+                members.append(Member(node.name, slot, self._own))
             else:
-                peer = Peer(node, settings.token, self._limit_s, self._fetched, printed=settings.replicas > 1)
-                self._members.append(Member(node.name, slot, peer, peer))
+                peer = known.get(node) or Peer(
+                    node, settings.token, self._limit_s, self._fetched, printed=settings.replicas > 1
+                )
+                members.append(Member(node.name, slot, peer, peer))
+        names = [None if node is None else node.name for node in nodes]
+        return Roll(tuple(nodes), members, Placement(names, settings.replicas))
 
     def start(self) -> None:
         """Begin to watch the other nodes."""
-        for peer in self._peers:
+        for peer in self._roll.peers:
             peer.start()
+
+    def renew(self, nodes: Sequence[Node | None]) -> None:
+        """Take another list of nodes; a question that is under way ends with the list it began with.
+
+        One thread at a time.
+        """
+        known = {peer.node: peer for peer in self._roll.peers}
+        roll = self._enrol(nodes, known)
+        for peer in roll.peers:
+            if peer.node not in known:
+                peer.start()
+        self._roll = roll
+        for peer in known.values():
+            if peer not in roll.peers:
+                peer.leave()
 
     def close(self) -> None:
         """Stop watching, and let go of all connections."""
-        for peer in self._peers:
+        for peer in self._roll.peers:
             peer.close()
 
     def health(self) -> list[PeerHealth]:
         """Tell how the other nodes are, in the order of their slots."""
-        return [peer.health() for peer in self._peers]
+        return [peer.health() for peer in self._roll.peers]
+
+    @property
+    def nodes(self) -> tuple[Node | None, ...]:
+        """Give the nodes by slot."""
+        return self._roll.nodes
 
     @property
     def names(self) -> list[str]:
         """Name the nodes by slot, an empty slot by a dash."""
-        return [name or "-" for name in self._placement.slots]
+        return [name or "-" for name in self._roll.placement.slots]
 
-    @property
-    def _peers(self) -> list[Peer]:
-        return [member.peer for member in self._members if member.peer is not None]
+    def owners(self, call_id: str) -> tuple[str, ...]:
+        """Name the nodes that keep a call, the first owner first."""
+        return self._roll.placement.owners(call_id)
 
     # ---- one call ----
 
@@ -146,9 +190,10 @@ class Cluster:
         The first slot is where RustPBX 0.5 senders put all SIP. The rest may hold what came before the list of nodes
         was changed: what is tardy of it is not waited for when the others have something, and named.
         """
-        owners = self._placement.owner_slots(call_id)
+        roll = self._roll
+        owners = roll.placement.owner_slots(call_id)
         rank = {slot: number for number, slot in enumerate(dict.fromkeys((*owners, 0)))}
-        members = sorted(self._members, key=lambda member: (rank.get(member.slot, len(rank)), member.slot))
+        members = sorted(roll.members, key=lambda member: (rank.get(member.slot, len(rank)), member.slot))
         enough = Enough(frozenset(one.name for one in members if one.slot in rank), is_something)
         return gather(members, lambda _: question, patience * self._limit_s, enough)
 
@@ -165,42 +210,46 @@ class Cluster:
         def pages(members: Sequence[Member], question: Callable[[Member], Question[CallPage]]) -> Gathered[CallPage]:
             return gather(members, question, self._limit_s + extra_s)
 
-        return PageOfAll(self._members, criteria, pages, self._gather).page()
+        return PageOfAll(self._roll.members, criteria, pages, self._gather).page()
 
     def statistics(self, window: Window, only: GroupKey | None = None) -> Statistics:
         """Count the calls that began in a window, all or those of one group, by outcome. Raises StorageError."""
-        share = self._shares()
+        roll = self._roll
+        share = self._shares(roll)
 
         def question(member: Member) -> Question[Tallied]:
             return lambda holding: holding.count(window, share(member), only)
 
-        found = self._needed(self._gather(self._members, question, LONG))
+        found = self._needed(self._gather(roll.members, question, LONG))
         faults = together(*(placed(member, one.faults) for member, one in found.answers), found.faults)
         return statistics_of([one for _, one in found.answers], window, faults, only)
 
     def registrations(self, window: Window, user: str | None = None, limit: int = USERS_MAX) -> Registrations:
         """List the users that registered, or tried to, the latest first; contacts of each. Raises StorageError."""
         most = min(limit, USERS_MAX)
-        share = self._shares()
+        roll = self._roll
+        share = self._shares(roll)
 
         def question(member: Member) -> Question[Enrolled]:
             return lambda holding: holding.enrolled(window, user, most, share(member))
 
-        found = self._needed(self._gather(self._members, question, LONG))
+        found = self._needed(self._gather(roll.members, question, LONG))
         enrolled = [Enrolled(one.users, placed(member, one.faults), one.counting) for member, one in found.answers]
         return listed_together([*enrolled, Enrolled([], found.faults)], most)
 
     @property
     def share(self) -> Share | None:
         """Give what this node counts, None for all that it has."""
-        return next((self._shares()(one) for one in self._members if one.peer is None), None)
+        roll = self._roll
+        return next((self._shares(roll)(one) for one in roll.members if one.peer is None), None)
 
-    def _shares(self) -> Callable[[Member], Share | None]:
+    @staticmethod
+    def _shares(roll: Roll) -> Callable[[Member], Share | None]:
         """Tell each node which calls to count where senders keep copies: the next owner stands in for a silent one."""
-        placement = self._placement
+        placement = roll.placement
         if placement.replicas == 1:
             return lambda _: None
-        answering = tuple(one.name for one in self._members if one.peer is None or not one.peer.fault)
+        answering = tuple(one.name for one in roll.members if one.peer is None or not one.peer.fault)
         return lambda member: Share(placement.slots, placement.replicas, member.name, answering)
 
     def _gather(

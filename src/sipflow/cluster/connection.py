@@ -62,7 +62,7 @@ class Connection:
     def _twice(self, method: str, kind: str, body: bytes, limit_s: float) -> httpx.Response:
         until_s = time.monotonic() + limit_s
         try:
-            return self._once(method, kind, body, limit_s)
+            return self._once(self._http, method, kind, body, limit_s)
         except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
             # A connection that was kept open may have been closed meanwhile; questions change nothing.
             left_s = until_s - time.monotonic()
@@ -72,16 +72,18 @@ class Connection:
             raise TooLate(f"no answer within {limit_s:g} s") from None
         except httpx.HTTPError as error:
             raise ServerUnreachable(_reason(error)) from None
-        try:
-            return self._once(method, kind, body, left_s)
-        except httpx.TimeoutException:
-            raise TooLate(f"no answer within {limit_s:g} s") from None
-        except httpx.HTTPError as error:
-            raise ServerUnreachable(_reason(error)) from None
+        # A new one: the others that were kept may have been closed as well.
+        with httpx.Client(headers=self._http.headers, trust_env=False) as fresh:
+            try:
+                return self._once(fresh, method, kind, body, left_s)
+            except httpx.TimeoutException:
+                raise TooLate(f"no answer within {limit_s:g} s") from None
+            except httpx.HTTPError as error:
+                raise ServerUnreachable(_reason(error)) from None
 
-    def _once(self, method: str, kind: str, body: bytes, limit_s: float) -> httpx.Response:
+    def _once(self, http: httpx.Client, method: str, kind: str, body: bytes, limit_s: float) -> httpx.Response:
         url = f"{self._node.http}{PREFIX}/{kind}"
-        response = self._http.request(method, url, content=body or None, timeout=httpx.Timeout(limit_s))
+        response = http.request(method, url, content=body or None, timeout=httpx.Timeout(limit_s))
         if response.is_success:
             return response
         message = _message(response)

@@ -69,7 +69,7 @@ class Peer:
         `printed` asks for prints of media, of which other nodes are expected to have copies.
         """
         self.name = node.name
-        self._node = node
+        self.node = node
         self._limit_s = limit_s
         self._printed = printed
         self._connection = Connection(node, node.token or token)
@@ -89,10 +89,14 @@ class Peer:
         """Begin to watch it."""
         self._watch.start()
 
-    def close(self) -> None:
-        """Stop watching and close the connections."""
+    def leave(self) -> None:
+        """Stop watching; what was asked before may still be answered, and the rest goes with it."""
         self._stopping.set()
         self._wake.set()
+
+    def close(self) -> None:
+        """Stop watching and close the connections."""
+        self.leave()
         if self._watch.is_alive():
             self._watch.join()
         self.pool.shutdown(cancel_futures=True)
@@ -117,7 +121,7 @@ class Peer:
         """Tell how it is."""
         seen, pulse = self._pulse or (None, None)
         ago_s = None if seen is None else time.monotonic() - seen
-        return PeerHealth(self.name, self._node.http, self.fault, pulse, ago_s, 0.0 if self.fault else self._rate)
+        return PeerHealth(self.name, self.node.http, self.fault, pulse, ago_s, 0.0 if self.fault else self._rate)
 
     # ---- questions ----
 

@@ -216,7 +216,7 @@ def _run_of(options: Options, target: Target) -> Run:
         else Pace.parse(options.cps, int(ramp_s * SECOND_US), options.steps, _MOST_CPS),
         style=_style(options, profile),
         length=Length(options.length) if options.length else profile.length,
-        ramp_us=int((options.ramp or 2.0) * SECOND_US),
+        ramp_us=None if options.ramp is None else int(options.ramp * SECOND_US),
     )
     speed = 1.0
     if options.rate is not None:

@@ -16,6 +16,7 @@ from sipflow.load.scenario import SCENARIOS, Mix, Scenario
 from sipflow.load.style import PLAIN, Style
 
 SHORTEST_US = 2 * SECOND_US  # of time that must be left for a call to begin
+_RAMP_US = 2 * SECOND_US  # until all lines are in use, unless it is told
 _LEAST_US = 1_400_000  # of one that is answered
 _SAMPLE = 200  # calls looked at to foretell the rate
 _PAUSE_US = (1_000, 19_000)  # from the end of a call to the next one of its line: the least, and what is drawn
@@ -40,8 +41,9 @@ class Schedule:
     """A plan of calls between `start_us` (since the epoch) and `span_us` later, when all of them have ended.
 
     With `lines`, so many calls are in progress at any time, or less as long as it takes every line to make its first
-    one (`ramp_us`); else as many begin each second as `pace` says. An answered call lasts `talk_us` on average. What a
-    call is and how long it lasts depends on the seed and its number alone.
+    one (`ramp_us`; 2 s and at most a quarter of the whole unless told); else as many begin each second as `pace` says.
+    An answered call lasts `talk_us` on average. What a call is and how long it lasts depends on the seed and its number
+    alone.
     """
 
     seed: int
@@ -53,7 +55,7 @@ class Schedule:
     pace: Pace | None = None
     style: Style = PLAIN
     length: Length = Length.EVEN
-    ramp_us: int = 2 * SECOND_US
+    ramp_us: int | None = None
 
     @property
     def end_us(self) -> int:
@@ -84,7 +86,9 @@ class Schedule:
         """Plan for a clock that runs `speed` times as fast: what takes longer begins earlier, and ends when it did."""
         span_us = max(int(self.span_us * speed), 1)
         pace = self.pace and replace(self.pace, ramp_us=int(self.pace.ramp_us * speed))
-        return replace(self, span_us=span_us, start_us=self.start_us - max(0, span_us - self.span_us), pace=pace)
+        start_us = self.start_us - max(0, span_us - self.span_us)
+        ramp_us = None if self.ramp_us is None else int(self.ramp_us * speed)
+        return replace(self, span_us=span_us, start_us=start_us, pace=pace, ramp_us=ramp_us)
 
     def records_per_second(self, bank: VoiceBank, *, sip_only: bool = False) -> float:
         """Foretell how many packets a second the plan makes on its own clock, from a sample of its calls."""
@@ -100,10 +104,16 @@ class Schedule:
             return self.lines * records / busy_us * SECOND_US
         return self.pace.count(self.span_us) / self.span_us * SECOND_US * records / _SAMPLE
 
+    @property
+    def _until_all_us(self) -> int:
+        if self.ramp_us is None:
+            return min(_RAMP_US, self.span_us // 4)
+        return min(self.ramp_us, max(0, self.span_us - SHORTEST_US))
+
     def _by_lines(self, stretch_us: int) -> Iterator[Planned]:
         """Follow every line from call to call: call `turn` of a line has the number turn * lines + line."""
         lines = np.arange(self.lines, dtype=np.int64)
-        next_us = self.start_us + min(self.ramp_us, self.span_us // 4) * lines // self.lines
+        next_us = self.start_us + self._until_all_us * lines // self.lines
         turns = np.zeros(self.lines, np.int64)
         for horizon_us in range(self.start_us + stretch_us, self.end_us + stretch_us, stretch_us):
             found = [np.empty(0, PLANNED)]

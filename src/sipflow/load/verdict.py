@@ -30,7 +30,8 @@ class Found(msgspec.Struct, frozen=True):
 class Verdict(msgspec.Struct, frozen=True):
     """The comparison of a run: of `calls`, which have `dialogs` Call-IDs, those in `wrong` have differences.
 
-    `dropped` RTP packets were lost on purpose and are missing as they must; `totals` is what became of all packets.
+    `dropped` RTP packets were lost on purpose and are missing as they must; `totals` is what became of all packets;
+    `silent` says of nodes that did not answer why.
     """
 
     calls: int
@@ -42,11 +43,12 @@ class Verdict(msgspec.Struct, frozen=True):
     totals: Totals | None = None
     dialogs: int = 0
     dropped: int = 0
+    silent: list[str] = []
 
     @property
     def right(self) -> bool:
         """Tell whether no difference was found."""
-        return not self.wrong and (self.totals is None or self.totals.right)
+        return not self.wrong and not self.silent and (self.totals is None or self.totals.right)
 
     @property
     def text(self) -> str:
@@ -67,4 +69,6 @@ class Verdict(msgspec.Struct, frozen=True):
                 sentences.append(f"{self.dropped} packets are missing on purpose")
         if self.totals is not None and not self.totals.right:
             sentences.append(self.totals.text)
+        if self.silent:
+            sentences.append(f"silent: {', '.join(self.silent)}")
         return "; ".join(sentences)

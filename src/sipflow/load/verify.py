@@ -51,7 +51,7 @@ class Verifier:
 
     `sip_only` calls were sent without their media; without `legs` (HEP) nothing said which way media went, so that it
     is all on one leg, and packets are compared in place of what is heard. With `root`, the one server's data directory,
-    every RTP packet is read there and compared too.
+    every RTP packet is read there and compared too. Of several nodes one may be silent: all its calls differ then.
     """
 
     def __init__(
@@ -79,6 +79,8 @@ class Verifier:
         self._sip_only = sip_only
         self._legs = legs
         self._audio = audio
+        # Why nodes did not answer. Each question may wait its limit: they are asked once in each round.
+        self._silent: dict[str, str] = {}
 
     def close(self) -> None:
         """Close the connections."""
@@ -87,18 +89,18 @@ class Verifier:
         if self._archive is not None:
             self._archive.close()
 
-    def ledger(self) -> Ledger:
-        """Ask what the servers have counted so far, all together. Raises ServerUnreachable."""
-        return Ledger.sum([Ledger.ask(client) for client in self._clients.values()])
+    def ledger(self) -> dict[str, Ledger]:
+        """Ask what each server has counted so far. Raises ServerUnreachable."""
+        return {name: Ledger.ask(client) for name, client in self._clients.items()}
 
-    def totals(self, before: Ledger, sent: int, settle_s: float) -> Totals:
+    def totals(self, before: dict[str, Ledger], sent: int, settle_s: float) -> Totals:
         """Count what was stored since `before`; less than was `sent` is asked for again until `settle_s` have passed.
 
-        Right only if nobody else sends to the servers. Raises ServerUnreachable.
+        Right only if nobody else sends to the servers. Raises ServerUnreachable when none of them answers.
         """
         began = time.monotonic()
         while True:
-            since = self.ledger().since(before)
+            since = self._since(before)
             if since.stored >= sent or time.monotonic() - began >= settle_s:
                 return Totals(sent, since.stored, since.lost)
             time.sleep(_PAUSE_S)
@@ -108,8 +110,9 @@ class Verifier:
     ) -> Verdict:
         """Compare all calls; those with differences are asked for again until `settle_s` have passed.
 
-        `progress` is told how many of how many calls are as sent. Raises ServerUnreachable.
+        `progress` is told how many of how many calls are as sent. Raises ServerUnreachable when no server answers.
         """
+        uncounted, self._silent = self._silent, {}
         began = time.monotonic()
         waiting = list(calls)
         total = len(waiting)
@@ -117,7 +120,9 @@ class Verifier:
         wrong: list[Found] = []
         with ThreadPoolExecutor(_THREADS) as pool:
             while True:
+                self._silent.clear()
                 looks = list(pool.map(self.check, waiting))
+                self._refuse_silence()
                 found += [each for look in looks for each in look if not any(one.differences for one in look)]
                 wrong = [each for look in looks for each in look if any(one.differences for one in look)]
                 waiting = [
@@ -129,6 +134,7 @@ class Verifier:
                     break
                 time.sleep(_PAUSE_S)
         every = [*found, *wrong]
+        silent, self._silent = {**uncounted, **self._silent}, {}
         return Verdict(
             calls=total,
             dialogs=len(every),
@@ -138,14 +144,31 @@ class Verifier:
             dropped=sum(look.dropped for look in every),
             settled_s=time.monotonic() - began,
             wrong=[look for look in wrong if look.differences],
+            silent=list(silent.values()),
         )
+
+    def _since(self, before: dict[str, Ledger]) -> Ledger:
+        """Count what the nodes that answer have stored since `before`."""
+        self._silent.clear()
+        counted = []
+        for name, client in self._clients.items():
+            try:
+                counted.append(Ledger.ask(client).since(before[name]))
+            except ServerUnreachable as error:
+                self._silent[name] = f"{name}: {error}"
+        self._refuse_silence()
+        return Ledger.sum(counted)
+
+    def _refuse_silence(self) -> None:
+        if len(self._silent) == len(self._clients):
+            raise ServerUnreachable("; ".join(self._silent.values()))
 
     def check(self, call: Call) -> list[Found]:
         """Compare one call, Call-ID by Call-ID: messages octet by octet, streams by count, loss and audio."""
         script = call.script()
         streams = script.streams if self._legs else tuple(replace(stream, leg=0) for stream in script.streams)
         return [
-            self._check_dialog(
+            self._found(
                 Dialog(
                     call,
                     call_id,
@@ -158,21 +181,42 @@ class Verifier:
             for node in self._route.owners(call_id)
         ]
 
-    def _check_dialog(self, of: Dialog) -> Found:
+    def _found(self, of: Dialog) -> Found:
+        """Compare what was sent under one Call-ID, if its node answers. Raises ServerUnreachable of the one server."""
+        bank = of.call.bank()
+        counts = [(stream, stream.sent(bank), stream.lost(bank)) for stream in of.streams]
+        name = of.node.name
+        if name not in self._silent:
+            try:
+                differences = self._differences(of, counts, bank)
+            except ServerUnreachable as error:
+                if len(self._clients) == 1:
+                    raise
+                self._silent[name] = f"{name}: {error}"
+        if name in self._silent:
+            differences = [f"its node is silent: {self._silent[name]}"]
+        return Found(
+            call_id=of.call_id,
+            node=name if len(self._clients) > 1 else "",
+            scenario=of.call.scenario.value,
+            messages=len(of.messages),
+            streams=len(of.streams),
+            packets=sum(count for _, count, _ in counts),
+            dropped=sum(lost for _, _, lost in counts),
+            differences=differences,
+        )
+
+    def _differences(self, of: Dialog, counts: list[tuple[Stream, int, int]], bank: VoiceBank) -> list[str]:
         window = {
             "callid": of.call_id,
             "start": str(of.call.start_us // SECOND_US - 1),
             "end": str(of.call.end_us // SECOND_US + 2),
         }
-        packets = dropped = 0
         try:
             differences = compare_flow(of.messages, self._json(of.node, "/flow", window, "flow"))
         except _Refused as refused:
             differences = [str(refused)]
         if of.streams:
-            bank = of.call.bank()
-            counts = [(stream, stream.sent(bank), stream.lost(bank)) for stream in of.streams]
-            packets, dropped = sum(count for _, count, _ in counts), sum(lost for _, _, lost in counts)
             try:
                 told = self._json(of.node, "/media", {**window, "stats": "1"}, "stats")
                 differences += compare_streams(counts, told)
@@ -182,16 +226,7 @@ class Verifier:
                 differences += self._compare_sound(of, bank, window)
             if self._archive is not None:
                 differences += self._archive.differences(of.streams, bank)
-        return Found(
-            call_id=of.call_id,
-            node=of.node.name if len(self._route.nodes) > 1 else "",
-            scenario=of.call.scenario.value,
-            messages=len(of.messages),
-            streams=len(of.streams),
-            packets=packets,
-            dropped=dropped,
-            differences=differences,
-        )
+        return differences
 
     def _compare_sound(self, of: Dialog, bank: VoiceBank, window: dict[str, str]) -> list[str]:
         """Compare what is heard of G.711, whose samples are known; of other codecs the packets."""

@@ -78,7 +78,7 @@ def build(
         routes=[
             *Probes(status, archiving, uploads, senders, nodes.health, settings.node or "").routes,
             *archiving.routes,
-            *([] if own is None else Peers(own, recorder_status, senders, settings).routes),
+            *([] if own is None else Peers(own, recorder_status, senders, settings, nodes.names).routes),
             *RustPbx(shown, sound).routes,
             *UploadRoute(shown, uploads).routes,
             *Calls(shown, sound, recordings, more).routes,

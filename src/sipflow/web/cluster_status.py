@@ -1,5 +1,6 @@
 """How the nodes of the cluster are, as pages, probes and metrics tell it; and a node that records nothing itself."""
 
+import dataclasses
 from collections.abc import Sequence
 from enum import StrEnum
 
@@ -67,17 +68,24 @@ class ClusterNodes:
 
     def all(self) -> list[ClusterNode]:
         """Tell how all are, this one first."""
-        others = [_node(one, self._names()) for one in self.health()]
+        others = [_node(one, self.names()) for one in self.health()]
         if self._settings.type == "remote":
             return others
-        pulse = pulse_of(self._status, self._senders, self._settings)
+        pulse = pulse_of(self._status, self._senders, self._settings.node, self.names())
         return [_told(PeerHealth(self._settings.node or "this node", "", "", pulse, 0.0, 0.0), [], own=True), *others]
 
     def clustered(self) -> list[ClusterNode]:
-        """Tell how all are, none where there is no cluster."""
-        return [] if self._cluster is None else self.all()
+        """Tell how all are, none where there is no other node."""
+        return self.all() if self.health() else []
 
-    def _names(self) -> list[str]:
+    def settings(self) -> Settings:
+        """Give the settings with the list of nodes as it is by now."""
+        if self._cluster is None:
+            return self._settings
+        return dataclasses.replace(self._settings, nodes=self._cluster.nodes)
+
+    def names(self) -> list[str]:
+        """Name the nodes by slot."""
         return [] if self._cluster is None else self._cluster.names
 
 

@@ -51,8 +51,16 @@ _MARGIN_US: Final = 5 * SECOND_US
 class Peers:
     """Routes under PREFIX; questions and answers are those of exchange.py."""
 
-    def __init__(self, own: Holding, status: RecorderStatus, senders: Senders, settings: Settings) -> None:
-        """Answer from the history of this node."""
+    def __init__(
+        self,
+        own: Holding,
+        status: RecorderStatus,
+        senders: Senders,
+        settings: Settings,
+        names: Callable[[], list[str]],
+    ) -> None:
+        """Answer from the history of this node; `names` tells what its list of nodes is by now."""
+        self._names = names
         self._own = own
         self._status = status
         self._senders = senders
@@ -74,7 +82,7 @@ class Peers:
 
     def pulse(self, _request: Request) -> Response:
         """Tell how this node is."""
-        return _packed(pulse_of(self._status, self._senders, self._settings))
+        return _packed(pulse_of(self._status, self._senders, self._settings.node, self._names()))
 
     def flow(self, asked: OfCall) -> Flow:
         """Give the messages of a call."""
@@ -124,16 +132,15 @@ class Peers:
         return list(without_digits(self._own.flow(call_id).messages, chunks)[1])
 
 
-def pulse_of(status: RecorderStatus, senders: Senders, settings: Settings) -> Pulse:
-    """Tell how this node is."""
-    names = ["-" if node is None else node.name for node in settings.nodes]
+def pulse_of(status: RecorderStatus, senders: Senders, name: str | None, names: list[str]) -> Pulse:
+    """Tell how this node is, which is called `name` and knows nodes by these `names`."""
     try:
         snapshot = status.snapshot()
     except SipflowError as error:
-        return Pulse(settings.node, names, __version__, 0, [str(error)], 0, 0, 0, senders.notes())
+        return Pulse(name, names, __version__, 0, [str(error)], 0, 0, 0, senders.notes())
     packets = snapshot.counters.get("packets_sip", 0) + snapshot.counters.get("packets_rtp", 0)
     return Pulse(
-        settings.node, names, snapshot.version, snapshot.started_us, reasons_of(snapshot), packets,
+        name, names, snapshot.version, snapshot.started_us, reasons_of(snapshot), packets,
         snapshot.disk_free, snapshot.disk_total, senders.notes(),
     )  # fmt: skip
 

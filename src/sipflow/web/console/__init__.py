@@ -34,5 +34,5 @@ def routes(
         *RegistrationsPage(history).routes,
         *CallPages(history, dossiers, aliases, more={"quality": QualityView(dossiers).page}).routes,
         *Nodes(status, settings, nodes).routes,
-        *EffectiveSettings(settings).routes,
+        *EffectiveSettings(nodes.settings).routes,
     ]

@@ -1,5 +1,6 @@
 """The configuration as it is in force, its secrets left out, and the names of addresses."""
 
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -39,19 +40,20 @@ class SettingsAnswer(msgspec.Struct, frozen=True):
 class EffectiveSettings:
     """Routes of the settings."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._answer = told(settings)
+    def __init__(self, settings: Callable[[], Settings]) -> None:
+        """Show what `settings` gives by now: the list of nodes may change."""
+        self._settings = settings
         self.routes = [Route(Urls.settings, self.page), Route(Urls.settings_json, self.json)]
 
     def page(self, request: Request) -> Response:
         """Answer the page."""
         only(request, ())
-        return render(request, "settings.html", twin=Urls.settings_json, told=self._answer)
+        return render(request, "settings.html", twin=Urls.settings_json, told=told(self._settings()))
 
     def json(self, request: Request) -> Response:
         """Answer the same as JSON."""
         only(request, ())
-        return reply(self._answer)
+        return reply(told(self._settings()))
 
 
 def told(settings: Settings) -> SettingsAnswer:
