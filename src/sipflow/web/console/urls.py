@@ -72,6 +72,14 @@ class Urls:
         """Give the page of a call."""
         return f"/calls/{segment(call_id)}"
 
+    def call_at(self, call_id: str, number: int) -> str:
+        """Give the page of a call, opened at one of its messages."""
+        return f"{self.call(call_id)}#m{number}"
+
+    def quality(self, call_id: str) -> str:
+        """Give the page of a call's quality."""
+        return self.call(call_id) + "/quality"
+
     def message(self, call_id: str, number: int, *, part: bool = False) -> str:
         """Give the page of one message of a call, or only the part that another page shows."""
         return _with(self.call(call_id) + "/message", {"n": number, "part": 1 if part else None})
@@ -80,17 +88,25 @@ class Urls:
         """Give what the addresses of a call's messages begin with; the number of the message follows."""
         return self.message(call_id, 0).removesuffix("0")
 
-    def compare(self, call_id: str, a: int, b: int) -> str:
-        """Give the page that shows two messages of a call side by side."""
-        return _with(self.call(call_id) + "/compare", {"a": a, "b": b})
+    def comparing(self, call_id: str) -> str:
+        """Give where a form sends the other message that one of a call is to be compared with."""
+        return self.call(call_id) + "/compare"
+
+    def compare(self, call_id: str, a: int, b: int, other: str = "") -> str:
+        """Give the page that shows two messages side by side, the second of another call if that is named."""
+        return _with(self.comparing(call_id), _compared(call_id, a, b, other))
+
+    def choose(self, call_id: str, a: int, other: str) -> str:
+        """Give the page that lists the messages of a call, to compare one of them with message `a` of the first."""
+        return _with(self.comparing(call_id), {"a": a, "with": other})
 
     def call_json(self, call_id: str, view: str = "") -> str:
         """Give a call as JSON, or one view of it (flow, streams, peaks, ...)."""
         return f"/api/v1/calls/{segment(call_id)}{'/' * bool(view)}{view}"
 
-    def compare_json(self, call_id: str, a: int, b: int) -> str:
+    def compare_json(self, call_id: str, a: int, b: int, other: str = "") -> str:
         """Give the same difference as JSON."""
-        return _with(self.call_json(call_id, "compare"), {"a": a, "b": b})
+        return _with(self.call_json(call_id, "compare"), _compared(call_id, a, b, other))
 
     def statistics_json(self, span: Window) -> str:
         """Give the statistics of a window as JSON."""
@@ -103,6 +119,10 @@ class Urls:
     def recording(self, call_id: str, form: str = "wav", **wanted: str | int | float | None) -> str:
         """Give the sound of a call as a file of a form (wav, opus, mp3), or a part of it."""
         return _with(self.call_json(call_id, f"media.{form}"), wanted)
+
+
+def _compared(call_id: str, a: int, b: int, other: str) -> dict[str, str | int]:
+    return {"a": a, "b": b, "with": "" if other == call_id else other}
 
 
 def _bounds(span: Window) -> dict[str, str | None]:
