@@ -198,6 +198,7 @@ class TestCompare:
         shot(page, f"message-390-{scheme}-{script}")
         page.get_by_label("of call").fill("many")
         page.get_by_role("button", name="Compare").click()
+        expect(page.get_by_role("heading", level=2)).to_have_text("Messages of call many")
         assert overflow(page) == 0
         assert not script or violations(page) == []
         page.get_by_role("link", name="200 OK", exact=True).first.click()

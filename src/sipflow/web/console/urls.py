@@ -11,34 +11,43 @@ from sipflow.web.console.static_files import address, imported
 
 
 class Section(NamedTuple):
-    """An entry of the navigation: its name, where it leads, and what the address of its pages begins with."""
+    """An entry of the navigation: its name, where it leads, and the key that goes there after `g`, empty for none."""
 
     name: str
     url: str
-    prefix: str
+    key: str = ""
 
-
-SECTIONS: Final = (
-    Section("Now", "/", "/"),
-    Section("Calls", "/calls", "/calls"),
-    Section("Statistics", "/statistics", "/statistics"),
-    Section("Registrations", "/registrations", "/registrations"),
-    Section("Nodes", "/nodes", "/nodes"),
-    Section("Settings", "/settings", "/settings"),
-)
+    def holds(self, path: str) -> bool:
+        """Tell whether a page is of this section: the one that it leads to, or one below."""
+        return path == self.url or (self.url != Urls.now and path.startswith(self.url + "/"))
 
 
 class Urls:
     """Builds every URL, each a path on this server; templates know it as `urls`."""
 
     now: Final = "/"
+    now_part: Final = "/?part"
+    now_again: Final = "/?every"
     now_json: Final = "/api/v1/now"
     nodes: Final = "/nodes"
+    nodes_part: Final = "/nodes?part"
     nodes_json: Final = "/api/v1/nodes"
+    archive_json: Final = "/api/v1/archive"
     settings: Final = "/settings"
     settings_json: Final = "/api/v1/settings"
     sign_in: Final = "/sign-in"
-    sections: Final = SECTIONS
+
+    @property
+    def sections(self) -> tuple[Section, ...]:
+        """Give the entries of the navigation."""
+        return (
+            Section("Now", self.now, "n"),
+            Section("Calls", self.calls(), "c"),
+            Section("Statistics", self.statistics(), "s"),
+            Section("Registrations", self.registrations(), "r"),
+            Section("Nodes", self.nodes),
+            Section("Settings", self.settings),
+        )
 
     def static(self, name: str) -> str:
         """Give the address of a file of `static/`, which changes with its content."""
@@ -108,9 +117,17 @@ class Urls:
         """Give the same difference as JSON."""
         return _with(self.call_json(call_id, "compare"), _compared(call_id, a, b, other))
 
+    def statistics(self, **asked: str | None) -> str:
+        """Give the page of statistics, with the parameters that are not None or empty."""
+        return _with("/statistics", asked)
+
     def statistics_json(self, span: Window) -> str:
         """Give the statistics of a window as JSON."""
         return _with("/api/v1/statistics", _bounds(span))
+
+    def registrations(self, **asked: str | None) -> str:
+        """Give the page of registrations, with the parameters that are not None or empty."""
+        return _with("/registrations", asked)
 
     def registrations_json(self, span: Window, user: str | None) -> str:
         """Give the registrations of a window as JSON, all or those of a user."""

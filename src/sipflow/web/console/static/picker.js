@@ -40,10 +40,11 @@ export function startPicker() {
   addEventListener("sipflow:zone", show);
   fields?.addEventListener("submit", (event) => {
     event.preventDefault();
-    const asked = new URLSearchParams();
+    const search = new URL(fields.action);
+    const asked = search.searchParams;
     for (const [name, value] of new FormData(fields)) if (value) asked.set(name, value);
     for (const { input, date } of pickers) if (date) asked.set(input.name, `${utc(date)}Z`);
-    location.assign(`${fields.getAttribute("action")}?${asked}`);
+    location.assign(search);
   });
   show();
 }
