@@ -116,6 +116,28 @@ class TestTogether:
         talking.keyboard.press("0")
 
 
+# How long after the page stood the sound was asked for [ms].
+SOUND_ASKED = """() => performance.getEntriesByType("resource").find(one => one.name.includes("/media.wav")).startTime
+  - performance.getEntriesByType("navigation")[0].loadEventStart"""
+
+
+class TestStands:
+    def test_before_the_sound_is_asked_for(self, talking: Page) -> None:
+        assert talking.evaluate(SOUND_ASKED) >= 0
+        assert talking.evaluate("document.querySelector('[data-audio]').duration") == pytest.approx(TALK_S, abs=0.5)
+
+    def test_the_zone_of_the_times_is_named(self, page: Page, calls: RunningServer) -> None:
+        page.goto(f"{calls.url}/calls/many")
+        zone = page.evaluate("Intl.DateTimeFormat().resolvedOptions().timeZone")
+        label = page.locator("[data-zone-label]")
+        expect(label).to_have_text(zone)
+        expect(page.locator("[data-zone]")).to_have_attribute("title", f"Times are {zone}; show UTC")
+        page.keyboard.press("z")
+        expect(label).to_have_text("UTC")
+        page.keyboard.press("z")
+        expect(label).to_have_text(zone)
+
+
 class TestKeys:
     def test_the_whole_page_goes_by_keys(self, talking: Page) -> None:
         talking.keyboard.press("ArrowDown")
