@@ -244,6 +244,8 @@ def test_a_choice_that_is_wrong_can_be_mended_where_it_is_told(
     assert says in page.text
     assert ("alert", "wrong") in [(each.get("role"), each.get("id")) for _, each in page.tags]
     assert form_of(page) == ("/calls/one/compare", {"a": "1", **asked})
+    marked = [each["name"] for tag, each in page.tags if tag == "input" and each.get("aria-describedby") == "wrong"]
+    assert marked == (["b"] if listed else ["with"])
     assert len([tag for tag, each in page.tags if tag == "tr" and "data-line" in each]) == listed
     refused = client.get("/api/v1/calls/one/compare", params={"a": "1", **asked}, headers={"Accept": "*/*"})
     assert (refused.status_code, refused.json()["message"]) == (code, says)
