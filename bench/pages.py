@@ -5,7 +5,7 @@ python -m bench.pages [--hours 25] [--calls 40000] [--asks 40] [--root DIR] [--n
 Each page and its JSON twin is asked of a real server over HTTP, one after the other, pages of calls each time for
 another call. The first ask is told apart: the server has just been started. Ladders are drawn by Chromium: from
 the last octet of the page to the first frame that shows all of it; at the first ask it knows nothing of the console
-yet. What a ladder takes is what it takes more than that of a short call.
+yet. What a ladder takes is what it takes more than a page without a call, which is mostly the start of a tab.
 """
 
 import argparse
@@ -113,9 +113,12 @@ def ask(root: Path, made: Showpieces, asks: int, *, browser: bool) -> list[Row]:
                 rows.append(_timed(client, one, asks, server.reader))
                 print(table(COLUMNS[:5], rows[-1:]).splitlines()[-1], file=sys.stderr, flush=True)
         if browser:
-            drawn = {"a short call": made.calls[0]}
-            drawn |= {f"the ladder of {count:,} messages": call_id for count, call_id in MANY.items()}
-            rows += [_drawn(server.http, what, call_id) for what, call_id in drawn.items()]
+            drawn = {"a page without a call": "/settings", "a short call": f"/calls/{quote(made.calls[0], safe='')}"}
+            drawn |= {
+                f"the ladder of {count:,} messages": f"/calls/{quote(call_id, safe='')}"
+                for count, call_id in MANY.items()
+            }
+            rows += [_drawn(server.http, what, path) for what, path in drawn.items()]
     finally:
         server.stop()
     return rows
@@ -203,8 +206,8 @@ def _timed(client: Client, one: Asked, asks: int, reader: int) -> Row:
     }
 
 
-def _drawn(port: int, what: str, call_id: str) -> Row:
-    """Draw the page of a call, each time in a tab of its own; the first finds an empty cache."""
+def _drawn(port: int, what: str, path: str) -> Row:
+    """Draw a page, each time in a tab of its own; the first finds an empty cache."""
     from playwright.sync_api import sync_playwright  # noqa: PLC0415 - a machine without it measures the server
 
     took = []
@@ -214,7 +217,7 @@ def _drawn(port: int, what: str, call_id: str) -> Row:
         for _ in range(_DRAWS + 1):
             page = context.new_page()
             page.add_init_script(_WATCH)
-            page.goto(f"http://127.0.0.1:{port}/calls/{quote(call_id, safe='')}")
+            page.goto(f"http://127.0.0.1:{port}{path}")
             found: Any = page.wait_for_function(_DRAWN).json_value()
             took.append(float(found))
             page.close()

@@ -116,6 +116,28 @@ class TestTogether:
         talking.keyboard.press("0")
 
 
+# How long after the page stood the sound was asked for [ms].
+SOUND_ASKED = """() => performance.getEntriesByType("resource").find(one => one.name.includes("/media.wav")).startTime
+  - performance.getEntriesByType("navigation")[0].loadEventStart"""
+
+
+class TestStands:
+    def test_before_the_sound_is_asked_for(self, talking: Page) -> None:
+        assert talking.evaluate(SOUND_ASKED) >= 0
+        assert talking.evaluate("document.querySelector('[data-audio]').duration") == pytest.approx(TALK_S, abs=0.5)
+
+    def test_the_zone_of_the_times_is_named(self, page: Page, calls: RunningServer) -> None:
+        page.goto(f"{calls.url}/calls/many")
+        zone = page.evaluate("Intl.DateTimeFormat().resolvedOptions().timeZone")
+        label = page.locator("[data-zone-label]")
+        expect(label).to_have_text(zone)
+        expect(page.locator("[data-zone]")).to_have_attribute("title", f"Times are {zone}; show UTC")
+        page.keyboard.press("z")
+        expect(label).to_have_text("UTC")
+        page.keyboard.press("z")
+        expect(label).to_have_text(zone)
+
+
 class TestKeys:
     def test_the_whole_page_goes_by_keys(self, talking: Page) -> None:
         talking.keyboard.press("ArrowDown")
@@ -151,6 +173,62 @@ class TestCompare:
         expect(talking.locator("tr.same", has_text="Call-ID")).to_be_visible()
         assert violations(talking) == []
         shot(talking, "compare")
+
+    def test_a_message_of_another_call_is_found_by_keys(self, talking: Page, shot: Shot, complaints: list[str]) -> None:
+        talking.locator("#m1").get_by_label("of call").focus()
+        talking.keyboard.type("no such call")
+        talking.keyboard.press("Enter")
+        expect(talking.get_by_role("alert")).to_have_text("no packet of call 'no such call' is stored here")
+        complaints.clear()  # 404, and the browser says so
+        box = talking.get_by_label("of call")
+        expect(box).to_have_value("no such call")
+        expect(box).to_have_accessible_description("no packet of call 'no such call' is stored here")
+        assert violations(talking) == []
+        box.fill("many")
+        talking.keyboard.press("Enter")
+        expect(talking.get_by_role("heading", level=2)).to_have_text("Messages of call many")
+        expect(talking.locator("[data-line]")).to_have_count(MANY)
+        assert violations(talking) == []
+        shot(talking, "choose")
+        for key in ("j", "j", "Enter"):
+            talking.keyboard.press(key)
+        expect(talking.get_by_role("heading", level=1)).to_have_text("Message 1 and message 2")
+        expect(talking.locator("dl.compared")).to_contain_text("message 1 of call talk/with slash")
+        expect(talking.locator("dl.compared")).to_contain_text("message 2 of call many")
+        expect(talking.locator("tr.changed", has_text="Call-ID")).to_be_visible()
+        assert violations(talking) == []
+        shot(talking, "compare-two-calls")
+        talking.get_by_label("Compare message 1 with").fill("1001")
+        talking.keyboard.press("Enter")
+        expect(talking.get_by_role("alert")).to_contain_text("the number of a message of call 'many', 1 to 1000")
+        complaints.clear()  # 400
+        talking.get_by_label("Compare message 1 with").fill("3")
+        talking.keyboard.press("Enter")
+        expect(talking.get_by_role("heading", level=1)).to_have_text("Message 1 and message 3")
+        talking.locator("dl.compared").get_by_role("link", name="many").click()
+        expect(talking.locator(arrow(talking, 3))).to_have_class("arrow kind-request current")
+
+    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    @pytest.mark.parametrize("script", [True, False])
+    def test_the_choice_fits_a_phone(
+        self, browser: Browser, calls: RunningServer, shot: Shot, scheme: Scheme, script: bool
+    ) -> None:
+        context = context_of(browser, 390, 844, scheme, script=script)
+        page = context.new_page()
+        page.goto(f"{calls.url}/calls/{quote('talk/with slash', safe='')}/message?n=2")
+        assert overflow(page) == 0
+        shot(page, f"message-390-{scheme}-{script}")
+        page.get_by_label("of call").fill("many")
+        page.get_by_role("button", name="Compare").click()
+        expect(page.get_by_role("heading", level=2)).to_have_text("Messages of call many")
+        assert overflow(page) == 0
+        assert not script or violations(page) == []
+        page.get_by_role("link", name="200 OK", exact=True).first.click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Message 2 and message 2")
+        assert overflow(page) == 0
+        assert not script or violations(page) == []
+        shot(page, f"compare-390-{scheme}-{script}")
+        context.close()
 
 
 class TestManyMessages:

@@ -175,6 +175,80 @@ def test_a_comparison_has_a_twin_in_json(client: httpx.Client, history: MemoryHi
     assert changed["To"]["parts"] == [{"name": "tag", "kind": "added", "a": None, "b": "t"}]
     other = client.get("/api/v1/calls/one/compare?a=1&b=1&with=two").json()
     assert [each["name"] for each in other["changes"] if each["kind"] != "same"] == ["Call-ID"]
+    assert (other["a"], other["b"]) == ({"call_id": "one", "number": 1}, {"call_id": "two", "number": 1})
+    assert (body["a"], body["b"]) == ({"call_id": "one", "number": 1}, {"call_id": "one", "number": 2})
+
+
+OTHER = "a/b c&d=<e>"
+
+
+def test_a_comparison_with_another_call_says_which_two_calls(client: httpx.Client, history: MemoryHistory) -> None:
+    history.add_call("one")
+    history.add_call(OTHER, status=486)
+    other = quote(OTHER, safe="")
+    answer = client.get("/calls/one/compare", params={"a": 2, "b": 1, "with": OTHER})
+    assert answer.status_code == 200
+    page = Seen(answer.text)
+    assert [line for line in page.text.splitlines() if "message" in line and " of call " in line] == [
+        "  Leftmessage 2 of call one",
+        f"  Rightmessage 1 of call {OTHER}",
+    ]
+    hrefs = page.all("a", "href")
+    assert {"/calls/one#m2", "/calls/one/message?n=2"} <= {*hrefs}
+    assert {f"/calls/{other}#m1", f"/calls/{other}/message?n=1"} <= {*hrefs}
+    (twin,) = [href for href in hrefs if href.startswith("/api/")]
+    told = client.get(twin).json()
+    assert told["b"] == {"call_id": OTHER, "number": 1}
+    assert [one["a"] for one in told["changes"] if one["name"] == "start line"] == ["SIP/2.0 200 OK"]
+
+
+def form_of(page: Seen) -> tuple[str, dict[str, str]]:
+    """Give where the form of a comparison leads, and what its fields hold."""
+    fields = {each["name"]: each.get("value", "") for tag, each in page.tags if tag == "input" and "name" in each}
+    return page.all("form", "action")[-1], {name: fields[name] for name in ("a", "b", "with")}
+
+
+def test_messages_of_another_call_are_listed_to_choose_from(client: httpx.Client, history: MemoryHistory) -> None:
+    history.add_call("one")
+    history.add_call(OTHER)
+    action, fields = form_of(seen(client, "/calls/one/message?n=2"))
+    assert (action, fields) == ("/calls/one/compare", {"a": "2", "b": "", "with": ""})
+    answer = client.get(action, params={**fields, "with": f" {OTHER} "})
+    assert answer.status_code == 200
+    page = Seen(answer.text)
+    offered = [href for href in page.all("a", "href") if "/compare?" in href]
+    # The answer first, which is of the same kind; then both.
+    assert [httpx.URL(href).params["b"] for href in offered] == ["2", "1", "2"]
+    assert form_of(page) == (action, {"a": "2", "b": "", "with": OTHER})
+    assert f"message 2 of call {OTHER}" in " ".join(seen(client, offered[0]).text.split())
+
+
+@pytest.mark.parametrize(
+    ("asked", "code", "says", "listed"),
+    [
+        ({"b": "1", "with": "none"}, 404, "no packet of call 'none' is stored here", 0),
+        ({"b": "", "with": "none"}, 404, "no packet of call 'none' is stored here", 0),
+        ({"b": "3", "with": "two"}, 400, "b: found '3'; allowed: the number of a message of call 'two', 1 to 2", 2),
+        ({"b": "x", "with": "two"}, 400, "b: found 'x'; allowed: the number of a message of call 'two', 1 to 2", 2),
+        ({"b": "", "with": ""}, 400, "b: found ''; allowed: the number of a message, 1 to 2", 2),
+    ],
+)
+def test_a_choice_that_is_wrong_can_be_mended_where_it_is_told(
+    client: httpx.Client, history: MemoryHistory, asked: dict[str, str], code: int, says: str, listed: int
+) -> None:
+    history.add_call("one")
+    history.add_call("two")
+    answer = client.get("/calls/one/compare", params={"a": "1", **asked})
+    assert answer.status_code == code
+    page = Seen(answer.text)
+    assert says in page.text
+    assert ("alert", "wrong") in [(each.get("role"), each.get("id")) for _, each in page.tags]
+    assert form_of(page) == ("/calls/one/compare", {"a": "1", **asked})
+    marked = [each["name"] for tag, each in page.tags if tag == "input" and each.get("aria-describedby") == "wrong"]
+    assert marked == (["b"] if listed else ["with"])
+    assert len([tag for tag, each in page.tags if tag == "tr" and "data-line" in each]) == listed
+    refused = client.get("/api/v1/calls/one/compare", params={"a": "1", **asked}, headers={"Accept": "*/*"})
+    assert (refused.status_code, refused.json()["message"]) == (code, says)
 
 
 def test_the_time_line_has_everything_with_a_time(client: httpx.Client, history: MemoryHistory) -> None:

@@ -4,6 +4,7 @@ import io
 import json
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 from xml.etree import ElementTree
@@ -13,6 +14,7 @@ import dpkt
 import httpx
 import numpy as np
 import pytest
+import resvg_py
 from markupsafe import escape
 from numpy.typing import NDArray
 
@@ -23,6 +25,7 @@ from sipflow.config import Address, Alias, Settings
 from sipflow.importer import import_files
 from sipflow.query.history import History
 from sipflow.web.app import build
+from sipflow.web.console.ladder_file import has_font
 from sipflow.wire.visible import visible
 
 SETTINGS = Settings(http=Address("127.0.0.1", 0))
@@ -190,6 +193,23 @@ def test_png_is_offered_where_it_can_be_made(client: httpx.Client, monkeypatch: 
     assert f'href="{CALL}/ladder.svg"' in page
     answer = client.get(f"{CALL}/ladder.png")
     assert (answer.status_code, "sipflow[png]" in answer.text) == (501, True)
+
+
+def test_a_png_without_text_is_never_given(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    offer = f'href="{CALL}/ladder.png"'
+    # What resvg draws on a machine that has no font.
+    monkeypatch.setattr(resvg_py, "svg_to_bytes", partial(resvg_py.svg_to_bytes, skip_system_fonts=True))
+    has_font.cache_clear()
+    try:
+        answer = client.get(f"{CALL}/ladder.png")
+        page = client.get("/calls/early-0").text
+    finally:
+        has_font.cache_clear()
+    assert answer.status_code == 501
+    assert "this machine has no font" in answer.json()["message"]
+    assert "apt-get install fonts-dejavu-core" in answer.json()["message"]
+    assert offer not in page
+    assert f'href="{CALL}/ladder.svg"' in page
 
 
 def test_downloads_under_pseudonyms(client: httpx.Client) -> None:

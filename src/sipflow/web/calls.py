@@ -20,7 +20,7 @@ from sipflow.query.window import Window
 from sipflow.web.asked import only, searched, window
 from sipflow.web.audio import Audio, Postponed, View
 from sipflow.web.call_path import split_path
-from sipflow.web.compared import compared
+from sipflow.web.compared import compared, messages_of, sought
 from sipflow.web.derived import Derived
 from sipflow.web.recorded import Recordings
 from sipflow.web.reply import reply
@@ -110,7 +110,8 @@ class Calls:
 
     def compare(self, request: Request, call_id: str) -> Response:
         """Answer what two messages say differently: `a` and `b` by number, `b` of the call `with` if that is given."""
-        return reply(compared(self._history, request, call_id).difference)
+        seek = sought(self._history, request, call_id)
+        return reply(compared(request, seek, messages_of(self._history, seek.b_call)).answer)
 
     def timeline(self, request: Request, call_id: str) -> Postponed:
         """Answer everything of a call that has a time."""

@@ -1,4 +1,4 @@
-"""The pages of one call: its ladder and sound, one message of it, two messages side by side."""
+"""The pages of one call: its ladder and sound, one message of it, two messages side by side, which two."""
 
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -12,7 +12,8 @@ from sipflow.query.ladder import draw
 from sipflow.query.source import CallSource
 from sipflow.web.asked import only
 from sipflow.web.call_path import split_path
-from sipflow.web.compared import asked_number, compared
+from sipflow.web.compared import Sought, asked_number, compared, messages_of, sought
+from sipflow.web.console.choice import ALIKE_MAX, choices
 from sipflow.web.console.detail import Detail, Twins, detail_of
 from sipflow.web.console.dossier import Dossier, Dossiers
 from sipflow.web.console.downloads import offered
@@ -21,6 +22,7 @@ from sipflow.web.console.lanes import Style
 from sipflow.web.console.negotiated import negotiated
 from sipflow.web.console.render import render
 from sipflow.web.console.urls import Urls
+from sipflow.wire.packet import Message
 
 PREFIX: Final = "/calls"
 # More messages than these are fetched one by one: a page of all of them taken apart would be megabytes.
@@ -93,15 +95,20 @@ class CallPages:
         return render(request, name, twin=twin, call_id=call_id, detail=detail, count=len(messages), opened=True)
 
     def compare(self, request: Request, call_id: str) -> Response:
-        """Answer two messages side by side."""
-        found = compared(self._history, request, call_id)
-        return render(
-            request,
-            "compare.html",
-            twin=self._urls.compare_json(call_id, found.a, found.b),
-            call_id=call_id,
-            found=found,
-        )
+        """Answer two messages side by side, or those that message `a` can be compared with until one is chosen."""
+        seek = sought(self._history, request, call_id)
+        try:
+            messages = messages_of(self._history, seek.b_call)
+        except CallUnknown as error:
+            return _choose(request, seek, [], str(error), 404)
+        if seek.named and not request.query_params.get("b"):
+            return _choose(request, seek, messages)
+        try:
+            found = compared(request, seek, messages)
+        except BadQuery as error:
+            return _choose(request, seek, messages, str(error), 400)
+        twin = self._urls.compare_json(call_id, found.a.number, found.b.number, found.b.call_id)
+        return render(request, "compare.html", twin=twin, call_id=call_id, found=found)
 
     def _style(self, request: Request) -> Style:
         asked = request.query_params
@@ -111,6 +118,22 @@ class CallPages:
             by_dialog=_one_of(asked.get("colour"), "colour", ("status", "dialog")) == "dialog",
             aliases=self._aliases,
         )
+
+
+def _choose(request: Request, seek: Sought, messages: list[Message], wrong: str = "", status: int = 200) -> Response:
+    """Answer the messages of the other call, as a list to choose from; `wrong` is what was wrong with the choice."""
+    listed = choices(seek.one, messages)
+    return render(
+        request,
+        "choose.html",
+        status,
+        twin=Urls().call_json(seek.b_call, "flow") if messages else "",
+        seek=seek,
+        listed=listed,
+        alike=[each for each in listed if each.alike][:ALIKE_MAX],
+        number=request.query_params.get("b") or "",
+        wrong=wrong,
+    )
 
 
 def _details(dossier: Dossier) -> list[Detail]:

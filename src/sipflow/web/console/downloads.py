@@ -1,22 +1,22 @@
 """What can be taken home of a call: one line here is one entry of the menu."""
 
-from importlib.util import find_spec
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from sipflow.web.console.ladder_file import RESVG
+from sipflow.web.console.ladder_file import png_possible
 
 
 class Download(NamedTuple):
     """One file of a call: `view` is its address under /api/v1/calls/ID/.
 
-    `sound` tells that it needs a recording, `module` what has to be installed to write it.
+    `sound` tells that it needs a recording, `possible` whether it can be written here, None for everywhere.
     """
 
     name: str
     view: str
     about: str
     sound: bool = False
-    module: str = ""
+    possible: Callable[[], bool] | None = None
 
 
 DOWNLOADS: Final[tuple[Download, ...]] = (
@@ -31,15 +31,11 @@ DOWNLOADS: Final[tuple[Download, ...]] = (
     Download("Text", "call.txt", "the messages"),
     Download("JSONL", "call.jsonl", "the messages, one JSON object per line"),
     Download("SVG", "ladder.svg", "the ladder as a picture"),
-    Download("PNG", "ladder.png", "the ladder as a picture", module=RESVG),
+    Download("PNG", "ladder.png", "the ladder as a picture", possible=png_possible),
     Download("JSON", "", "everything but the sound"),
 )
 
 
 def offered(*, playable: bool) -> list[Download]:
     """Choose the entries that work here: with a recording or without, with what is installed."""
-    return [
-        each
-        for each in DOWNLOADS
-        if (playable or not each.sound) and (not each.module or find_spec(each.module) is not None)
-    ]
+    return [each for each in DOWNLOADS if (playable or not each.sound) and (each.possible is None or each.possible())]

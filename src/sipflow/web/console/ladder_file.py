@@ -2,6 +2,8 @@
 
 import importlib
 import re
+from functools import cache
+from importlib.util import find_spec
 from typing import Final
 
 from sipflow.errors import NoEncoder
@@ -22,6 +24,9 @@ TOP: Final = 44
 # A picture is held whole, and drawn by others whole: what is behind these is left out, and the title says so.
 MESSAGES_MAX: Final = 5000
 PNG_MESSAGES_MAX: Final = 500
+# A letter and nothing, in the fonts of ladder.svg: they look alike where there is no font.
+_PROBE: Final = """<svg xmlns="http://www.w3.org/2000/svg" width="24" height="24" font-family="sans-serif">
+<text y="20">{}</text></svg>"""
 # XML 1.0, production 2: what no document may have, however it is written.
 _NO_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _TONES: Final = {
@@ -57,12 +62,29 @@ def ladder_svg(parcel: Parcel, most: int = MESSAGES_MAX, *, linked: bool = False
     return _NO_XML.sub("\ufffd", drawn)
 
 
+def png_possible() -> bool:
+    """Tell whether `ladder_png` can draw here: resvg is installed, and finds a font."""
+    return find_spec(RESVG) is not None and has_font()
+
+
+@cache
+def has_font() -> bool:
+    """Tell whether resvg, which has to be installed, finds a font to write text with."""
+    draw_svg = importlib.import_module(RESVG).svg_to_bytes
+    return bytes(draw_svg(svg_string=_PROBE.format("M"))) != bytes(draw_svg(svg_string=_PROBE.format("")))
+
+
 def ladder_png(parcel: Parcel) -> bytes:
-    """Draw the same as PNG, at most PNG_MESSAGES_MAX messages. Raises NoEncoder without resvg (extra `png`)."""
+    """Draw the same as PNG, at most PNG_MESSAGES_MAX messages. Raises NoEncoder without resvg (extra `png`) or font."""
     try:
         resvg = importlib.import_module(RESVG)
     except ImportError:
         raise NoEncoder("ladder.png: needs resvg, which is not installed (pip install 'sipflow[png]'); "
                         "allowed: ladder.svg") from None  # fmt: skip
+    if not has_font():
+        raise NoEncoder(
+            "ladder.png: this machine has no font, so that the picture would have no text; install one "
+            "(apt-get install fonts-dejavu-core) and start the server again; allowed: ladder.svg"
+        )
     svg = ladder_svg(parcel, PNG_MESSAGES_MAX)
     return bytes(resvg.svg_to_bytes(svg_string=svg, zoom=2.0))

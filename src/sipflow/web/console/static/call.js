@@ -65,7 +65,7 @@ for (const box of document.querySelectorAll("[data-ladder-options] input")) {
 const named = Number(/^#m(\d+)$/.exec(location.hash)?.[1] ?? 0);
 const first = ladder.byNumber.get(named) ?? ladder.arrows[0];
 if (first) {
-  ladder.mark(Number(first.dataset.message));
+  ladder.mark(Number(first.dataset.message), { reveal: named > 0 });
   messages.show(Number(first.dataset.message));
   // The address names a message: the page opens where it is.
   if (named) ladder.element.scrollIntoView({ block: "center" });

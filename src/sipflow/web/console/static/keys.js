@@ -1,8 +1,8 @@
-// Keys: / searches, j and k walk a list (elements with data-line), Enter opens, g and a letter goes to a page, ? tells.
+// Keys: / searches, j and k walk a list (elements with data-line), Enter opens, g and a letter goes to a page (links with
+// data-go), ? tells.
 import { toggleTheme } from "./theme.js";
 import { toggleZone } from "./zone.js";
 
-const PLACES = { n: "/", c: "/calls", s: "/statistics", r: "/registrations" };
 let going = false;
 
 function typing(target) {
@@ -42,7 +42,7 @@ export function startKeys() {
       return;
     }
     if (document.querySelector("dialog[open]")) return;
-    if (going && PLACES[event.key]) location.assign(PLACES[event.key]);
+    if (going) document.querySelector(`[data-go="${CSS.escape(event.key)}"]`)?.click();
     going = event.key === "g";
     const action = ACTIONS[event.key];
     if (!action) return;

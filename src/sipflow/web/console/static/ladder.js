@@ -1,5 +1,5 @@
 // The ladder: its messages as a list to walk, one of them current, one of them the last before the playhead.
-import { isUtc, written, zoneName } from "./zone.js";
+import { written, zoneName } from "./zone.js";
 
 export class Ladder {
   #playing = null;
@@ -19,13 +19,15 @@ export class Ladder {
     });
     this.#clocks();
     addEventListener("sipflow:zone", () => this.#clocks());
+    addEventListener("sipflow:zone-name", () => this.#nameZone());
   }
 
   get current() {
     return this.#current === null ? null : Number(this.#current.dataset.message);
   }
 
-  mark(number, { focus = false } = {}) {
+  // Makes a message the current one, and scrolls to it unless it is the first thing to be seen anyway.
+  mark(number, { focus = false, reveal = true } = {}) {
     this.#current?.classList.remove("current");
     this.#current?.removeAttribute("aria-current");
     this.#current = this.byNumber.get(number) ?? null;
@@ -33,7 +35,7 @@ export class Ladder {
     this.#current.classList.add("current");
     this.#current.setAttribute("aria-current", "true");
     if (focus) this.#current.focus({ preventScroll: true });
-    this.#reveal(this.#current);
+    if (reveal) this.#reveal(this.#current);
   }
 
   // Gives the message one step from the current one, or from the focused one: [number, time].
@@ -83,7 +85,11 @@ export class Ladder {
     for (const text of this.element.querySelectorAll("[data-clock]")) {
       text.textContent = written(Number(text.dataset.clock)).slice(11);
     }
+    this.#nameZone();
+  }
+
+  #nameZone() {
     const label = this.element.querySelector("[data-zone-label]");
-    if (label) label.textContent = isUtc() ? "UTC" : zoneName();
+    if (label) label.textContent = zoneName();
   }
 }

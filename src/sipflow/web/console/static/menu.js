@@ -1,15 +1,13 @@
-// A menu (details.menu) closes by Escape, which gives the focus back to its button, and when something else is clicked or focused.
+// A menu (details.menu) closes by Escape, which gives the focus back to its button, and when something else was clicked.
 function open() {
   return document.querySelectorAll("details.menu[open]");
 }
 
-function closeUnless(target) {
-  for (const menu of open()) menu.open = menu.contains(target);
-}
-
 export function startMenus() {
-  addEventListener("pointerdown", (event) => closeUnless(event.target));
-  addEventListener("focusin", (event) => closeUnless(event.target));
+  // After the click, not before it: what stands below moves up.
+  addEventListener("click", (event) => {
+    for (const menu of open()) menu.open = menu.contains(event.target);
+  });
   addEventListener("keydown", (event) => {
     if (event.key !== "Escape" || event.defaultPrevented) return;
     for (const menu of open()) {

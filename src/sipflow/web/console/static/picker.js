@@ -24,8 +24,11 @@ export function startPicker() {
     below: label.querySelector("[data-utc]"),
     date: label.dataset.picker ? new Date(Number(label.dataset.picker) / 1000) : null,
   }));
-  const show = () => {
+  const nameZone = () => {
     for (const name of document.querySelectorAll("[data-zone-name]")) name.textContent = zoneName();
+  };
+  const show = () => {
+    nameZone();
     for (const { input, below, date } of pickers) {
       input.value = date ? (isUtc() ? utc(date) : local(date)) : "";
       below.textContent = date && !isUtc() ? `${utc(date).replace("T", " ")} UTC` : "";
@@ -38,12 +41,14 @@ export function startPicker() {
     });
   }
   addEventListener("sipflow:zone", show);
+  addEventListener("sipflow:zone-name", nameZone);
   fields?.addEventListener("submit", (event) => {
     event.preventDefault();
-    const asked = new URLSearchParams();
+    const search = new URL(fields.action);
+    const asked = search.searchParams;
     for (const [name, value] of new FormData(fields)) if (value) asked.set(name, value);
     for (const { input, date } of pickers) if (date) asked.set(input.name, `${utc(date)}Z`);
-    location.assign(`${fields.getAttribute("action")}?${asked}`);
+    location.assign(search);
   });
   show();
 }

@@ -36,6 +36,7 @@ export class Player {
     this.#tell(this.cursor);
     this.#listen();
     this.#load();
+    this.#prepare();
   }
 
   get playing() {
@@ -119,6 +120,14 @@ export class Player {
     };
     audio.addEventListener("play", follow);
     audio.addEventListener("seeked", () => audio.paused && follow());
+  }
+
+  // Asks how long the sound is, which the server works out, only when the page stands.
+  #prepare() {
+    if (!this.audio) return;
+    const ask = () => (this.audio.preload = "metadata");
+    if (document.readyState === "complete") ask();
+    else addEventListener("load", ask, { once: true });
   }
 
   #pan(pixels) {

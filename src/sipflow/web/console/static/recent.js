@@ -26,7 +26,9 @@ export function startRecent() {
   place.querySelector("ul").replaceChildren(
     ...all.map((text) => {
       const link = document.createElement("a");
-      link.href = `/calls?q=${encodeURIComponent(text)}`;
+      const search = new URL(place.dataset.recent, location.href);
+      search.searchParams.set("q", text);
+      link.href = search.href;
       link.textContent = text;
       const line = document.createElement("li");
       line.append(link);

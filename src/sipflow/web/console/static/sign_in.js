@@ -11,7 +11,8 @@ function again() {
   }
 }
 
-if (location.pathname !== "/sign-in" && again()) {
-  const answer = await fetch("/api/v1/now", { headers: { Accept: "application/json" } });
+const { signIn, ask } = document.querySelector("[data-sign-in]").dataset;
+if (location.pathname !== new URL(signIn, location.href).pathname && again()) {
+  const answer = await fetch(ask, { headers: { Accept: "application/json" } });
   if (answer.ok) location.replace(location.href);
 }

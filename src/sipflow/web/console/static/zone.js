@@ -19,6 +19,8 @@ function stored() {
 }
 
 let utc = stored() === "utc";
+// Of the viewer's zone, once the page stands: a browser takes tens of milliseconds to make its first format.
+let name = "local";
 
 export function isUtc() {
   return utc;
@@ -31,8 +33,15 @@ export function written(us, precision = 3) {
   return `${day} ${time}${fraction}`;
 }
 
+// Names the zone of the times that are shown; "sipflow:zone-name" tells that another name is known.
 export function zoneName() {
-  return utc ? "UTC" : Intl.DateTimeFormat().resolvedOptions().timeZone || "local";
+  return utc ? "UTC" : name;
+}
+
+function learnName() {
+  name = Intl.DateTimeFormat().resolvedOptions().timeZone || name;
+  nameButtons();
+  dispatchEvent(new CustomEvent("sipflow:zone-name"));
 }
 
 export function localise(root = document) {
@@ -52,8 +61,7 @@ export function toggleZone() {
   dispatchEvent(new CustomEvent("sipflow:zone", { detail: zoneName() }));
 }
 
-function show() {
-  localise();
+function nameButtons() {
   for (const button of document.querySelectorAll("[data-zone]")) {
     button.textContent = utc ? "UTC" : "Local";
     button.title = utc ? "Times are UTC; show those of your zone" : `Times are ${zoneName()}; show UTC`;
@@ -61,7 +69,13 @@ function show() {
   }
 }
 
+function show() {
+  localise();
+  nameButtons();
+}
+
 export function startZone() {
   for (const button of document.querySelectorAll("[data-zone]")) button.addEventListener("click", toggleZone);
   show();
+  addEventListener("load", () => (window.requestIdleCallback ?? setTimeout)(learnName));
 }
