@@ -16,15 +16,7 @@
 
 #define SF_NEVER INT64_MIN
 
-enum sf_call_moment {
-    SF_INVITE,
-    SF_RING,
-    SF_ANSWER,
-    SF_CANCEL,
-    SF_BYE,
-    SF_BYE_ANSWER,
-    SF_MOMENTS
-};
+enum sf_call_moment { SF_INVITE, SF_RING, SF_ANSWER, SF_CANCEL, SF_BYE, SF_BYE_ANSWER, SF_MOMENTS };
 
 enum sf_party_text {
     SF_METHOD,
