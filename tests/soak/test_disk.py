@@ -91,22 +91,24 @@ def test_short_and_slow_writes_lose_nothing(victim: Victim, faults: Faults, long
     )
 
 
-def test_a_catalog_that_cannot_be_written_holds_up_no_open_bucket(victim: Victim, faults: Faults) -> None:
+def test_a_catalog_that_cannot_be_written_holds_up_no_open_bucket(tmp_path: Path, faults: Faults) -> None:
     """A new hour needs the catalog; it waits in the pool until the catalog can be written again."""
-    victim.start()
-    first = burst(victim, start_us=hours_ago(3))
-    rule = faults.fail(Op.WRITE, CATALOG, errno.EIO)
-    second = burst(victim, start_us=hours_ago(3), first=1000)
-    assert rule.hit == 0, "an open bucket has no need of the catalog"
-    with Traffic(victim.udp, calls=5, seconds=4, talk=3, start_us=hours_ago(5), first=2000, speed=None) as third:
-        third.join()
-    victim.until(lambda: victim.sick_of("catalog.db"), "sick of the catalog")
-    struck = faults.clear()
-    victim.until(victim.healthy, "healthy again")
-    settle(victim)
-    found = judge(victim, first, second, third)
-    assert found.unstored == 0
-    tally.tell("catalog", f"{struck} calls failed, {found.stored:,} records stored, 0 lost", struck=struck)
+    # The packer opens the catalog every now and then.
+    with Victim(tmp_path / "data", "--flush-interval", "1", "--no-pack", faults=faults) as victim:
+        victim.start()
+        first = burst(victim, start_us=hours_ago(3))
+        rule = faults.fail(Op.WRITE, CATALOG, errno.EIO)
+        second = burst(victim, start_us=hours_ago(3), first=1000)
+        assert rule.hit == 0, "an open bucket has no need of the catalog"
+        with Traffic(victim.udp, calls=5, seconds=4, talk=3, start_us=hours_ago(5), first=2000, speed=None) as third:
+            third.join()
+        victim.until(lambda: victim.sick_of("catalog.db"), "sick of the catalog")
+        struck = faults.clear()
+        victim.until(victim.healthy, "healthy again")
+        settle(victim)
+        found = judge(victim, first, second, third)
+        assert found.unstored == 0
+        tally.tell("catalog", f"{struck} calls failed, {found.stored:,} records stored, 0 lost", struck=struck)
 
 
 def test_one_failing_bucket_holds_up_no_other(victim: Victim, faults: Faults) -> None:
