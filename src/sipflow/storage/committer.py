@@ -363,7 +363,7 @@ class Committer:
             done.damaged_packets += encoded.damaged_packets
             done.known_packets += encoded.known_packets
             self._pool.release(encoded.chunks)
-            if self._replaying:
+            if self._untold or self._replaying:
                 for chunk in encoded.chunks:
                     self._replaying.pop(chunk, None)
                 self._replayed = self._turn

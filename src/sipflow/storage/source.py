@@ -9,8 +9,9 @@ from typing import NamedTuple, Protocol
 
 from sipflow.errors import StorageError
 
-# Between the tries of one read: a tenth of a second in all.
-_PATIENCE_SECONDS = (0.0, 0.0, 0.0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.03)
+# Between the tries of one read, and what all reads of a file may wait together: a dead disk is not waited for.
+_WAITS_SECONDS = (0.0, 0.0, 0.0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.03)
+PATIENCE_SECONDS = 2.0
 
 
 class Span(NamedTuple):
@@ -69,19 +70,24 @@ class DataFile:
 class PatientFile:
     """A file that is read again when that fails, as a disk in trouble answers the second time.
 
-    For what must not take a passing trouble for damage: a start, and an index that is made anew.
+    For what must not take a passing trouble for damage: a start, and an index that is made anew. Once it has waited
+    PATIENCE_SECONDS in all, it waits no more.
     """
 
     def __init__(self, descriptor: int) -> None:
         """Read from a descriptor, which stays the caller's."""
         self._descriptor = descriptor
+        self._patience = PATIENCE_SECONDS
 
     def read(self, offset: int, length: int) -> bytes:
         """Give the octets from `offset` on, fewer than `length` only at the end. Raises OSError."""
-        for wait in _PATIENCE_SECONDS:
+        for wait in _WAITS_SECONDS:
+            if self._patience < wait:
+                break
             try:
                 return pread(self._descriptor, length, offset)
             except OSError:
+                self._patience -= wait
                 time.sleep(wait)
         return pread(self._descriptor, length, offset)
 
