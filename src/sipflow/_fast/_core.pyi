@@ -93,8 +93,8 @@ def g711_decode(codes: bytes, law: int) -> bytes:
 def g711_encode(samples: bytes, law: int) -> bytes:
     """Encode native 16-bit samples; law 0 is mu-law, 1 A-law."""
 
-def crc32c(octets: bytes, crc: int = 0) -> int:
-    """Checksum octets by CRC-32C, continuing from `crc`."""
+def crc32c(octets: Buffer, crc: int = 0) -> int:
+    """Checksum octets by CRC-32C, continuing from `crc`; of many octets without the interpreter's lock."""
 
 def jump_node(call_id: bytes, nodes: int) -> int:
     """Pick the node of a Call-ID; -1 when there is none."""

@@ -189,8 +189,20 @@ def g711_encode(bytes samples, int law):
     return out
 
 
-def crc32c(bytes octets, uint32_t crc=0):
-    return sf_crc32c(crc, PyBytes_AS_STRING(octets), len(octets))
+# Below so many octets giving the interpreter's lock away costs more than the checksum.
+cdef Py_ssize_t WORTH_THE_LOCK = 4096
+
+
+def crc32c(octets, uint32_t crc=0):
+    cdef Py_buffer view
+    PyObject_GetBuffer(octets, &view, PyBUF_SIMPLE)
+    if view.len < WORTH_THE_LOCK:
+        crc = sf_crc32c(crc, view.buf, <size_t>view.len)
+    else:
+        with nogil:
+            crc = sf_crc32c(crc, view.buf, <size_t>view.len)
+    PyBuffer_Release(&view)
+    return crc
 
 
 def jump_node(bytes call_id, int nodes):

@@ -5,6 +5,8 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
 
+from sipflow.thread import NamedThread
+
 # A file this small is read in about a millisecond; a larger one would keep a question waiting.
 AT_ONCE_OCTETS = 4 << 20
 _REMEMBERED = 20_000
@@ -67,7 +69,7 @@ class Soundness:
 
     def _start(self) -> None:
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="soundness", daemon=True)
+            self._thread = NamedThread(target=self._run, name="soundness", daemon=True)
             self._thread.start()
 
     def _run(self) -> None:

@@ -41,16 +41,23 @@ class Catalog:
     What cannot be read or written raises StorageError; only `audit` tells it instead.
     """
 
-    def __init__(self, root: Path, *, readonly: bool = False) -> None:
-        """Open the catalog, making it unless `readonly`, but never its root. Raises StorageError, NewerFormat."""
+    def __init__(self, root: Path, *, readonly: bool = False, rest_seconds: float = 0) -> None:
+        """Open the catalog, making it unless `readonly`, but never its root. Raises StorageError, NewerFormat.
+
+        `rest_seconds` between the turns of an audit leave the interpreter's lock to the other threads.
+        """
         self.root = root
         self._cached: _Known | None = None
-        self._file = CatalogFile(root, readonly=readonly)
+        self._file = CatalogFile(root, readonly=readonly, rest_seconds=rest_seconds)
         self._prints = Prints(self._file)
 
     def close(self) -> None:
         """Close the database."""
         self._file.close()
+
+    def interrupt(self) -> None:
+        """Let an audit fail that another thread makes here."""
+        self._file.interrupt()
 
     def claim(self, period: Period, owner: int = 0) -> Part:
         """Find the part that takes new packets of a period, or add one.

@@ -14,7 +14,7 @@ from sipflow.storage.contents import UNREADABLE
 from sipflow.storage.layout import CATALOG
 from sipflow.storage.row_crc import row_crc
 
-_ROWS_A_TURN = 250
+_ROWS_A_TURN = 64
 
 
 class CatalogFile:
@@ -24,10 +24,15 @@ class CatalogFile:
     and its checksum, and `filter_crc` for a row of the filter that version 1 wrote.
     """
 
-    def __init__(self, root: Path, *, readonly: bool) -> None:
-        """Open the file, making it unless `readonly`, but never its root. Raises StorageError, NewerFormat."""
+    def __init__(self, root: Path, *, readonly: bool, rest_seconds: float = 0) -> None:
+        """Open the file, making it unless `readonly`, but never its root. Raises StorageError, NewerFormat.
+
+        Whoever walks filters rests for `rest_seconds` after each turn of a fifth of a millisecond.
+        """
         self.path = root / CATALOG
         self.readonly = readonly
+        self._rest_seconds = rest_seconds
+        self._interrupted = False
         mode = "ro" if readonly else "rwc"
         try:
             if not readonly:
@@ -81,6 +86,12 @@ class CatalogFile:
         """Close the database."""
         self._db.close()
 
+    def interrupt(self) -> None:
+        """Let what another thread reads here fail."""
+        # Two of them: SQLite stops only a statement that runs just now.
+        self._interrupted = True
+        self._db.interrupt()
+
     # --- writing, inside a transaction ---
 
     @contextmanager
@@ -121,7 +132,11 @@ class CatalogFile:
             rows = self._db.execute(f"SELECT {columns} FROM {table} {chosen}", parts)
             while some := rows.fetchmany(_ROWS_A_TURN):
                 yield from some
-                time.sleep(0)  # whoever waits for the interpreter's lock has it now
+                # A thread that waits for the interpreter's lock needs a moment to wake up: of no rest it has nothing.
+                if self._rest_seconds:
+                    time.sleep(self._rest_seconds)
+                if self._interrupted:
+                    raise sqlite3.OperationalError("interrupted")
         except UNREADABLE as error:
             raise StorageError("read", self.path, str(error)) from None
 

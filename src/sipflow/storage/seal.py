@@ -118,12 +118,13 @@ def _end_of_blocks(file: int) -> int:
 def checksum(path: Path, *, sync: bool = False) -> tuple[int, int]:
     """Give length and CRC-32C of a file, read in pieces; `sync` has it written out first. Raises OSError."""
     length = crc = 0
+    room = memoryview(bytearray(_PIECE))
     with path.open("rb", buffering=0) as file:
         if sync:
             os.fsync(file.fileno())
-        while piece := file.read(_PIECE):
-            length += len(piece)
-            crc = crc32c(piece, crc)
+        while octets := file.readinto(room):
+            length += octets
+            crc = crc32c(room[:octets], crc)
     return length, crc
 
 
