@@ -4,29 +4,21 @@
 #include "sender.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/udp.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <time.h>
 
 #include "packet.h"
+#include "runs.h"
 
 #define SLOT_US     1000u
 #define SLOTS       4096u /* about four seconds; what is due later stays and is asked again */
 #define BLOCK_ITEMS 253u
 #define DATAGRAMS   64
-#define SEGMENTS    64 /* what every kernel with UDP_SEGMENT cuts from one message */
-#define RUNS        32 /* messages of one flush: as many lengths, or fewer that are frequent */
-#define RUN_ROOM    (SEGMENTS * SF_TALKER_ROOM)
 #define IS_CALL     0x80000000u
 #define NONE        0xffffffffu
 #define NEAR        4 /* items ahead whose audio or message is fetched, */
 #define FAR         8 /* and whose state is */
 #define LINE        64
-
-_Static_assert(RUN_ROOM <= SF_DATAGRAM_MAX, "a run fits a message");
-_Static_assert(RUNS < 256, "number of a run");
 
 /* Blocks are used again at once, while they are in the cache, whatever slot they were in. */
 struct block {
@@ -45,24 +37,12 @@ struct call {
     uint16_t mould;
     uint16_t lines; /* that are sent, a bit for each */
     uint32_t next;  /* message; of a free call, the next free one */
-};
-
-/* Asks the kernel to cut a message into datagrams. */
-union cut {
-    struct cmsghdr head;
-    char room[CMSG_SPACE(sizeof(uint16_t))];
-};
-
-/* Datagrams of one length, one behind the other, which go out as one message. */
-struct run {
-    uint8_t *octets;
-    uint32_t length;
-    uint32_t n;
+    uint32_t turn;  /* of its last message, in the runs */
 };
 
 struct sf_sender {
     struct sf_sender_settings settings;
-    struct sf_sent sent;
+    struct sf_outlet outlet;
     uint64_t clock_us;  /* everything due before this is sent */
     uint64_t origin_ns; /* when the clock stood at its origin */
     uint64_t last_ns;   /* when the last tick began */
@@ -85,24 +65,17 @@ struct sf_sender {
     struct iovec vectors[DATAGRAMS];
     uint8_t *buffers;
     uint8_t *large; /* one datagram that exceeds the budget */
-    bool offload;
     unsigned full;
     uint32_t used;
     uint16_t frames_in;
 
     /*
-     * With `single` and `offload`, packets of streams that are all of one length wait in runs [0,
-     * runs_n) for the end of the tick; everything else goes through the datagrams above, which are
-     * sent first. So each stream keeps its order, as does each dialog; and no packet goes before a
-     * message that was due before it.
+     * With `offload`, what waits for the end of the tick. With `single`, packets of streams that
+     * are all of one length; everything else goes through the datagrams above, which are sent
+     * first: so each stream keeps its order, as does each dialog, and no packet goes before a
+     * message that was due before it. With `sip_only`, messages in batches.
      */
-    struct run runs[RUNS];
-    struct mmsghdr run_heads[RUNS];
-    struct iovec run_vectors[RUNS];
-    union cut cuts[RUNS];
-    uint8_t *run_octets; /* NULL: there are no runs */
-    unsigned runs_n;
-    uint8_t run_of[SF_TALKER_ROOM + 1]; /* by length: the run being filled and 1 more; 0: none */
+    struct sf_runs *runs; /* NULL: there are none */
 };
 
 static uint64_t clock_ns(clockid_t id)
@@ -119,22 +92,6 @@ static void sleep_until(uint64_t ns)
     }
 }
 
-static void set_cut(union cut *cut, size_t octets)
-{
-    uint16_t length = (uint16_t)octets;
-    cut->head.cmsg_level = IPPROTO_UDP;
-    cut->head.cmsg_type = UDP_SEGMENT;
-    cut->head.cmsg_len = CMSG_LEN(sizeof length);
-    memcpy(CMSG_DATA(&cut->head), &length, sizeof length);
-}
-
-/* A kernel without UDP_SEGMENT would not refuse the control message, but send all as one. */
-static bool can_cut(int fd)
-{
-    int none = 0;
-    return setsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &none, sizeof none) == 0;
-}
-
 struct sf_sender *sf_sender_new(const struct sf_sender_settings *settings)
 {
     struct sf_sender *s = calloc(1, sizeof *s);
@@ -143,7 +100,7 @@ struct sf_sender *sf_sender_new(const struct sf_sender_settings *settings)
     }
     s->settings = *settings;
     s->clock_us = settings->origin_us;
-    s->offload = settings->offload && can_cut(settings->fd);
+    s->outlet = sf_outlet(settings->fd, settings->offload);
     s->free_talker = NONE;
     s->free_call = NONE;
     /* A talker may touch more than it writes: the next datagram, which is not begun yet. */
@@ -157,16 +114,10 @@ struct sf_sender *sf_sender_new(const struct sf_sender_settings *settings)
         s->heads[i].msg_hdr.msg_iov = &s->vectors[i];
         s->heads[i].msg_hdr.msg_iovlen = 1;
     }
-    if (s->offload && settings->single) {
-        s->run_octets = malloc((size_t)RUNS * RUN_ROOM);
-        if (s->run_octets == NULL) {
+    if (s->outlet.cuts && (settings->single || settings->sip_only)) {
+        s->runs = sf_runs_new(settings->budget);
+        if (s->runs == NULL) {
             return sf_sender_free(s);
-        }
-        for (unsigned i = 0; i < RUNS; i++) {
-            s->runs[i].octets = s->run_octets + (size_t)i * RUN_ROOM;
-            s->run_vectors[i].iov_base = s->runs[i].octets;
-            s->run_heads[i].msg_hdr.msg_iov = &s->run_vectors[i];
-            s->run_heads[i].msg_hdr.msg_iovlen = 1;
         }
     }
     return s;
@@ -198,7 +149,7 @@ struct sf_sender *sf_sender_free(struct sf_sender *s)
     free(s->moulds);
     free(s->buffers);
     free(s->large);
-    free(s->run_octets);
+    sf_runs_free(s->runs);
     free(s);
     return NULL;
 }
@@ -360,23 +311,6 @@ bool sf_sender_add_call(struct sf_sender *s, const struct sf_planned *planned)
     return true;
 }
 
-static void count_error(struct sf_sender *s)
-{
-    s->sent.errors++;
-    s->sent.last_errno = errno;
-}
-
-/* After a message that was to be cut failed: a kernel or device that cannot do it is not asked
- * again, anything else is an error like any other. */
-static void cut_failed(struct sf_sender *s)
-{
-    if (errno == EIO || errno == EINVAL || errno == EMSGSIZE || errno == EOPNOTSUPP) {
-        s->offload = false;
-    } else if (errno != EINTR) {
-        count_error(s);
-    }
-}
-
 /* Counts the datagrams from `at` that the kernel can cut from one message: all of one length, but
  * that the last may be shorter. */
 static unsigned alike(const struct sf_sender *s, unsigned at)
@@ -400,13 +334,13 @@ static unsigned alike(const struct sf_sender *s, unsigned at)
 static unsigned flush_offloaded(struct sf_sender *s)
 {
     struct mmsghdr heads[DATAGRAMS];
-    union cut cuts[DATAGRAMS];
+    union sf_cut cuts[DATAGRAMS];
     unsigned counts[DATAGRAMS];
     unsigned messages = 0;
     for (unsigned at = 0; at < s->full; at += counts[messages++]) {
         unsigned n = alike(s, at);
-        cuts[messages] = (union cut){.room = {0}};
-        set_cut(&cuts[messages], s->vectors[at].iov_len);
+        cuts[messages] = (union sf_cut){.room = {0}};
+        sf_outlet_cut(&cuts[messages], s->vectors[at].iov_len);
         counts[messages] = n;
         heads[messages].msg_hdr = (struct msghdr){
             .msg_iov = &s->vectors[at],
@@ -419,13 +353,13 @@ static unsigned flush_offloaded(struct sf_sender *s)
     for (unsigned at = 0; at < messages;) {
         int n = sendmmsg(s->settings.fd, heads + at, messages - at, 0);
         if (n <= 0) {
-            cut_failed(s);
+            sf_outlet_cut_failed(&s->outlet);
             return went;
         }
         for (unsigned end = at + (unsigned)n; at < end; at++) {
-            s->sent.datagrams += counts[at];
+            s->outlet.sent.datagrams += counts[at];
             for (unsigned i = went; i < went + counts[at]; i++) {
-                s->sent.octets += s->vectors[i].iov_len;
+                s->outlet.sent.octets += s->vectors[i].iov_len;
             }
             went += counts[at];
         }
@@ -433,53 +367,11 @@ static unsigned flush_offloaded(struct sf_sender *s)
     return went;
 }
 
-/*
- * Sends datagrams of one vector each. An error of a connected socket may belong to an earlier
- * datagram (ICMP port unreachable) and is cleared by being told, so the datagram at hand is tried
- * once more before it is given up.
- */
-static void send_each(struct sf_sender *s, struct mmsghdr *heads, unsigned count)
-{
-    unsigned at = 0;
-    bool tried = false;
-    while (at < count) {
-        int n = sendmmsg(s->settings.fd, heads + at, count - at, 0);
-        if (n > 0) {
-            s->sent.datagrams += (unsigned)n;
-            for (unsigned end = at + (unsigned)n; at < end; at++) {
-                s->sent.octets += heads[at].msg_hdr.msg_iov->iov_len;
-            }
-            tried = false;
-        } else if (errno != EINTR) {
-            count_error(s);
-            if (tried) {
-                s->sent.unsent++;
-                at++;
-            }
-            tried = !tried;
-        }
-    }
-}
-
 static void flush(struct sf_sender *s)
 {
-    unsigned at = s->offload && !s->settings.single ? flush_offloaded(s) : 0;
-    send_each(s, s->heads + at, s->full - at);
+    unsigned at = s->outlet.cuts && !s->settings.single ? flush_offloaded(s) : 0;
+    sf_outlet_send(&s->outlet, s->heads + at, s->full - at);
     s->full = 0;
-}
-
-static void send_large(struct sf_sender *s, size_t n)
-{
-    for (unsigned try = 0; try < 2; try++) {
-        ssize_t done = send(s->settings.fd, s->large, n, 0);
-        if (done >= 0) {
-            s->sent.datagrams++;
-            s->sent.octets += n;
-            return;
-        }
-        count_error(s);
-    }
-    s->sent.unsent++;
 }
 
 static void close_datagram(struct sf_sender *s)
@@ -499,65 +391,14 @@ static void close_datagram(struct sf_sender *s)
     }
 }
 
-static void send_apart(struct sf_sender *s, const struct run *run)
-{
-    struct mmsghdr heads[SEGMENTS];
-    struct iovec vectors[SEGMENTS];
-    for (unsigned i = 0; i < run->n; i++) {
-        vectors[i] = (struct iovec){.iov_base = run->octets + (size_t)i * run->length,
-                                    .iov_len = run->length};
-        heads[i] = (struct mmsghdr){.msg_hdr = {.msg_iov = &vectors[i], .msg_iovlen = 1}};
-    }
-    send_each(s, heads, run->n);
-}
-
-/* Sends all runs, after what is to go before them. */
+/* Sends all that waits for the end of the tick, after what is to go before it. */
 static void flush_runs(struct sf_sender *s)
 {
     close_datagram(s);
     flush(s);
-    for (unsigned i = 0; i < s->runs_n; i++) {
-        struct msghdr *head = &s->run_heads[i].msg_hdr;
-        bool many = s->runs[i].n > 1;
-        s->run_vectors[i].iov_len = (size_t)s->runs[i].n * s->runs[i].length;
-        set_cut(&s->cuts[i], s->runs[i].length);
-        head->msg_control = many ? &s->cuts[i] : NULL;
-        head->msg_controllen = many ? sizeof s->cuts[i] : 0;
-        s->run_of[s->runs[i].length] = 0;
+    if (s->runs != NULL) {
+        sf_runs_send(s->runs, &s->outlet);
     }
-    unsigned at = 0;
-    while (at < s->runs_n) {
-        int n = s->offload ? sendmmsg(s->settings.fd, s->run_heads + at, s->runs_n - at, 0) : -1;
-        if (n > 0) {
-            for (unsigned end = at + (unsigned)n; at < end; at++) {
-                s->sent.datagrams += s->runs[at].n;
-                s->sent.octets += s->run_vectors[at].iov_len;
-            }
-        } else {
-            if (s->offload) {
-                cut_failed(s);
-            }
-            send_apart(s, &s->runs[at++]);
-        }
-    }
-    s->runs_n = 0;
-}
-
-/* Gives where a frame of `n` octets goes, at most SF_TALKER_ROOM. */
-static inline uint8_t *place_in_run(struct sf_sender *s, size_t n)
-{
-    unsigned number = s->run_of[n];
-    if (number == 0 || s->runs[number - 1].n == SEGMENTS) {
-        if (s->runs_n == RUNS) {
-            flush_runs(s);
-        }
-        number = ++s->runs_n;
-        s->run_of[n] = (uint8_t)number;
-        s->runs[number - 1].length = (uint32_t)n;
-        s->runs[number - 1].n = 0;
-    }
-    struct run *run = &s->runs[number - 1];
-    return run->octets + (size_t)run->n++ * n;
 }
 
 /* Gives where a frame of `n` octets goes, or NULL when no datagram of the budget holds it. */
@@ -587,8 +428,7 @@ static inline uint8_t *place(struct sf_sender *s, size_t n)
 /* Begins the datagram for a frame that exceeds the budget; what was before it goes out first. */
 static uint8_t *place_large(struct sf_sender *s, size_t n)
 {
-    close_datagram(s);
-    flush(s);
+    flush_runs(s);
     return s->settings.single ? s->large : sf_store_be32(sf_batch_head(s->large, 1), (uint32_t)n);
 }
 
@@ -606,19 +446,20 @@ static void end_talker(struct sf_sender *s, uint32_t i)
 static void speak(struct sf_sender *s, uint32_t i, uint64_t end_us)
 {
     struct sf_talker *t = &s->talkers[i];
-    bool in_runs = s->run_octets != NULL && !(t->flags & (SF_TALKER_FRAMED | SF_TALKER_SCRIPTED));
+    bool in_runs = s->runs != NULL && s->settings.single &&
+                   !(t->flags & (SF_TALKER_FRAMED | SF_TALKER_SCRIPTED));
     uint64_t due_us = sf_talker_due(t);
     while (due_us < end_us) {
         size_t n = sf_talker_size(t);
-        uint8_t *at = in_runs ? place_in_run(s, n) : place(s, n);
+        uint8_t *at = in_runs ? sf_runs_frame(s->runs, n, &s->outlet) : place(s, n);
         if (at != NULL) {
             sf_talker_write(t, at);
         } else {
             at = place_large(s, n);
             sf_talker_write(t, at);
-            send_large(s, (size_t)(at - s->large) + n);
+            sf_outlet_send_one(&s->outlet, s->large, (size_t)(at - s->large) + n);
         }
-        s->sent.rtp++;
+        s->outlet.sent.rtp++;
         if (t->at == t->count) {
             end_talker(s, i);
             return;
@@ -652,18 +493,19 @@ static void say(struct sf_sender *s, uint32_t i, uint64_t end_us)
 {
     struct call *c = &s->calls[i];
     const struct sf_mould *mould = &s->moulds[c->mould];
+    bool in_runs = s->runs != NULL && !s->settings.single;
     uint64_t due_us = sf_mould_time(mould, &c->call, c->next);
     while (due_us < end_us) {
         size_t n = mould->sayings[c->next].n;
-        uint8_t *at = place(s, n);
+        uint8_t *at = in_runs ? sf_runs_message(s->runs, n, &c->turn, &s->outlet) : place(s, n);
         if (at != NULL) {
             sf_mould_write(mould, &c->call, c->next, at);
         } else {
             at = place_large(s, n);
             sf_mould_write(mould, &c->call, c->next, at);
-            send_large(s, (size_t)(at - s->large) + n);
+            sf_outlet_send_one(&s->outlet, s->large, (size_t)(at - s->large) + n);
         }
-        s->sent.sip++;
+        s->outlet.sent.sip++;
         begin_streams(s, mould, c);
         c->next = next_of(mould, c->lines, c->next + 1);
         if (c->next == mould->sayings_n) {
@@ -753,8 +595,9 @@ static void wait_tick(struct sf_sender *s, uint64_t end_us, uint64_t step_us)
     }
     if (now > due_ns + tick_ns) {
         uint64_t late_us = (now - due_ns) / 1000;
-        s->sent.late_ticks++;
-        s->sent.worst_us = late_us > s->sent.worst_us ? late_us : s->sent.worst_us;
+        s->outlet.sent.late_ticks++;
+        s->outlet.sent.worst_us =
+            late_us > s->outlet.sent.worst_us ? late_us : s->outlet.sent.worst_us;
     }
     s->last_ns = now;
 }
@@ -779,19 +622,14 @@ bool sf_sender_run(struct sf_sender *s, uint64_t until_us)
         while (s->clock_us < end_us && !s->no_memory) {
             send_slot(s);
         }
-        if (paced) {
-            close_datagram(s);
-            flush(s);
-        }
-        if (s->run_octets != NULL) {
+        if (paced || s->runs != NULL) {
             flush_runs(s);
         }
-        s->sent.ticks++;
+        s->outlet.sent.ticks++;
     }
-    close_datagram(s);
-    flush(s);
-    s->sent.cpu_ns += clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu;
-    s->sent.wall_ns += clock_ns(CLOCK_MONOTONIC) - wall;
+    flush_runs(s);
+    s->outlet.sent.cpu_ns += clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu;
+    s->outlet.sent.wall_ns += clock_ns(CLOCK_MONOTONIC) - wall;
     return !s->no_memory;
 }
 
@@ -802,5 +640,5 @@ size_t sf_sender_left(const struct sf_sender *s)
 
 const struct sf_sent *sf_sender_sent(const struct sf_sender *s)
 {
-    return &s->sent;
+    return &s->outlet.sent;
 }

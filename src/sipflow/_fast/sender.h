@@ -6,9 +6,10 @@
  * Calls are stamped from their moulds message by message, when each is due; a stream is set up
  * when the message goes out after which it may begin.
  *
- * Streams and dialogs keep their order. With `single` and `offload`, audio waits for the end of its
- * tick (unpaced: of its millisecond), so that a message may overtake it; else what is due is
- * sent in the order of milliseconds.
+ * Streams and dialogs keep their order. With `offload`, audio that is `single` and messages that
+ * are not, with `sip_only`, wait for the end of their tick (unpaced: of their millisecond) and go
+ * out by length, so that others overtake them; else what is due is sent in the order of
+ * milliseconds.
  *
  * Pacing: every tick sends what fell due in it and then sleeps to the next. A sender that was
  * kept from running catches up at no more than twice its pace, so that there is no burst.
@@ -22,6 +23,7 @@
 #define SF_SENDER_H
 
 #include "mould.h"
+#include "outlet.h"
 
 #define SF_SENDER_MOULDS 65535 /* at most */
 #define SF_SENDER_BUDGET                                                                           \
@@ -32,28 +34,12 @@ struct sf_sender_settings {
     int fd;           /* a connected, blocking UDP socket */
     bool single;      /* one frame per datagram instead of batches */
     bool offload;     /* let the kernel cut datagrams (UDP_SEGMENT): batches of one length in a row,
-                         single frames of a tick by length */
+                         single frames and messages without streams by length */
     uint32_t budget;  /* octets of a batch datagram */
     uint32_t tick_us; /* of real time */
     double speed;     /* sender's clock per real time; 0: as fast as the socket takes it */
     uint64_t origin_us; /* a multiple of 1000 */
     bool sip_only;      /* calls without their streams */
-};
-
-/* All grow from 0. */
-struct sf_sent {
-    uint64_t sip; /* frames handed to the socket */
-    uint64_t rtp;
-    uint64_t datagrams; /* that the kernel took */
-    uint64_t octets;    /* of those datagrams, without IP and UDP headers */
-    uint64_t errors;    /* send calls that failed */
-    uint64_t unsent;    /* datagrams given up after an error */
-    uint64_t ticks;
-    uint64_t late_ticks; /* begun more than one tick after their time */
-    uint64_t worst_us;   /* the latest of them */
-    uint64_t cpu_ns;     /* of the running thread */
-    uint64_t wall_ns;    /* spent in sf_sender_run */
-    int last_errno;      /* of the last failed send, 0: none */
 };
 
 struct sf_sender;
