@@ -38,7 +38,7 @@ def sink() -> Iterator[Sink]:
     it.close()
 
 
-def planned(calls: list[Call]) -> Counter[Packet]:
+def planned(calls: list[Call], *, sip_only: bool = False) -> Counter[Packet]:
     bank = VoiceBank.make(calls[0].seed)
     packets: Counter[Packet] = Counter()
     for call in calls:
@@ -48,7 +48,7 @@ def planned(calls: list[Call]) -> Counter[Packet]:
             packets[
                 Packet(Kind.SIP, message.src, message.dst, message.time_us, message.payload, message.call_id, 0)
             ] += 1
-        for stream in script.streams:
+        for stream in () if sip_only else script.streams:
             packets.update(stream.packets(bank))
     return packets
 
@@ -102,6 +102,26 @@ def test_each_stream_and_dialog_is_sent_in_its_order(sink: Sink, single: bool, o
     assert max(lengths) > 1
 
 
+@pytest.mark.parametrize("single", [False, True])
+@pytest.mark.parametrize("offload", [False, True])
+def test_messages_without_media_arrive_octet_by_octet_in_their_order(sink: Sink, single: bool, offload: bool) -> None:
+    calls = [Call(5, n, scenario, START + n * 1000, 3_000_000) for n, scenario in enumerate([*Scenario] * 30)]
+    sending = Sending(speed=20, single=single, offload=offload, sip_only=True, tick_us=10_000)
+    report = play(calls, sink.address, sending)
+    sink.close()
+    packets = sink.packets()
+    assert {packet.kind for packet in packets} == {Kind.SIP}
+    assert received(packets) == planned(calls, sip_only=True)
+    for call in calls:
+        own = [packet.payload for packet in packets if packet.call_id in call.call_ids]
+        assert own == [message.payload for message in call.script().messages]
+    assert report.sip == len(packets)
+    assert (report.errors, report.unsent) == (0, 0)
+    assert report.datagrams == len(sink.datagrams)
+    assert report.octets == sum(len(octets) for _, octets in sink.datagrams)
+    assert (report.datagrams < report.sip) is not single
+
+
 def test_single_datagrams_are_the_same_whether_the_kernel_cuts_them_or_not() -> None:
     plan = Schedule(4, USUAL, START, 2_000_000, 2_000_000, lines=50)
     came = []
@@ -114,7 +134,8 @@ def test_single_datagrams_are_the_same_whether_the_kernel_cuts_them_or_not() -> 
     assert Counter(came[0]) == Counter(came[1])
 
 
-def test_the_command_lets_the_kernel_cut_single_frames() -> None:
+@pytest.mark.parametrize("how", ["--single", "--sip-only"])
+def test_the_command_lets_the_kernel_cut_what_goes_out_by_length(how: str) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
         sock.setsockopt(socket.IPPROTO_UDP, _UDP_GRO, 1)  # what goes out as one message comes as one
@@ -134,7 +155,7 @@ def test_the_command_lets_the_kernel_cut_single_frames() -> None:
             "--tick-ms",
             "5",
         ]
-        done = CliRunner().invoke(cli.main, [*arguments, "--single", "--offload", "--json", "-"])
+        done = CliRunner().invoke(cli.main, [*arguments, how, "--offload", "--json", "-"])
         assert done.exit_code == 0, done.output
         sent = json.loads(done.output)["sent"]
         messages = 0

@@ -14,7 +14,7 @@
 #include "text.h"
 #include "worst.h"
 
-#define CACHE_KIB "49152"
+#define CACHE_KIB "24576"
 #define BUSY_MS   5000
 /* So many pages of write-ahead log are left to the keeper; from then on the writer waits for the
  * disk. */

@@ -26,7 +26,7 @@ GRACE_US = 60 * SECOND_US
 # Large commits are cheap ones: an index page that many rows share is written once (bench/ingest.py). The pool holds
 # the packets meanwhile, and they can be asked for.
 _BATCH_OCTETS = 40 << 20
-_GATHER_SECONDS = 0.25
+_GATHER_SECONDS = 0.5
 _QUEUED = 16
 # What may wait outside the pool for buckets that fail, while others go on.
 _WAITING_OCTETS = 32 << 20
