@@ -140,7 +140,7 @@ class Options(msgspec.Struct, frozen=True):
     "--offload/--no-offload",
     default=True,
     show_default=True,
-    help="Let the kernel cut datagrams (UDP_SEGMENT), where it can; what arrives is the same.",
+    help="Let the kernel cut datagrams (UDP_SEGMENT), where it can; the same packets arrive.",
 )
 @click.option("--tick-ms", type=click.FloatRange(0.5, 20), default=1.0, show_default=True, help="Pace of the sender.")
 @click.option(

@@ -30,7 +30,8 @@ class Sending(msgspec.Struct, frozen=True):
     `speed` is the calls' clock per real time (2 is twice as fast as life), None sends as fast as the socket takes it.
     `single` sends one frame per datagram instead of batches of up to `budget` octets; `offload` lets the kernel cut the
     datagrams (UDP_SEGMENT), which arrive as they would otherwise: batches of one length in a row; single frames of a
-    tick go out by length, each stream and each dialog in its order. A tick is `tick_us` of real time. Calls have one of
+    tick go out by length, each stream and each dialog in its order, and so do messages with `sip_only`, in batches that
+    padding fills up. A tick is `tick_us` of real time. Calls have one of
     `clients` client ids, from `client_id` on. HEP has no batches: its frames are single.
     """
 
