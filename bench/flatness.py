@@ -54,7 +54,13 @@ def measure(scale: Scale) -> Findings:
              written(by_hour[-1]["to_first"], ".2f"), "1.2"),
     ]  # fmt: skip
     settings = {"rate": rate, "seconds": seconds, "spread_seconds": spread_seconds, "index_rows": index_rows}
-    return Findings(f"{rate:,} packets/s, {spread_seconds:g} and {seconds:g} s each", COLUMNS, by_calls + by_hour, dict(settings), lines)
+    return Findings(
+        f"{rate:,} packets/s, {spread_seconds:g} and {seconds:g} s each",
+        COLUMNS,
+        by_calls + by_hour,
+        dict(settings),
+        lines,
+    )
 
 
 def _by_calls(several: Sequence[int], rate: int, seconds: float, directory: Path | None) -> list[Row]:
