@@ -85,3 +85,17 @@ def test_an_audit_beside_questions_finds_what_is_wrong(root: Path) -> None:
     assert "the filter lacks calls of" in str(after)
     soundness.close()
     whereabouts.close()
+
+
+def test_a_question_that_waits_for_an_audit_does_not_wait_for_rests(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rests: list[float] = []
+    monkeypatch.setattr(time, "sleep", rests.append)
+    soundness = Soundness(at_once_octets=1 << 40)
+    whereabouts = Whereabouts(root, soundness)
+    faults: list[Fault] = []
+    assert len(whereabouts.with_call("3-7", faults)) == 1
+    assert (faults, rests) == ([], [])
+    soundness.close()
+    whereabouts.close()

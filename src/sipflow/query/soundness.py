@@ -25,10 +25,13 @@ class Soundness:
         self._thread: threading.Thread | None = None
         self._closed = False
 
-    def wrong(self, key: Hashable, octets: int, check: Callable[[], str]) -> str:
+    def wrong(
+        self, key: Hashable, octets: int, check: Callable[[], str], beside: Callable[[], str] | None = None
+    ) -> str:
         """Tell what `check` finds wrong with a file, in a sentence; empty when nothing is, or not known yet.
 
-        `key` names the file as it stands now: another key is another state of it, which is checked anew.
+        `key` names the file as it stands now: another key is another state of it, which is checked anew. `beside` is
+        the check for when no question waits for it, if that is another.
         """
         with self._wake:
             if key in self._found:
@@ -36,7 +39,7 @@ class Soundness:
                 return self._found[key]
             if octets > self._at_once:
                 self._put(key, "")
-                self._due.append((key, check))
+                self._due.append((key, beside or check))
                 self._start()
                 self._wake.notify()
                 return ""

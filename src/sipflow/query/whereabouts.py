@@ -11,7 +11,8 @@ from sipflow.storage.catalog import Catalog, Part, found_part
 from sipflow.storage.layout import CATALOG, DATA, DATABASE, find_buckets, is_bucket
 
 _INSTEAD = "every bucket is asked instead; `sipflow reindex` makes the catalog anew"
-# Of an audit: it takes a tenth of the interpreter's time then, and half a minute for a month of 40,000 calls an hour.
+# Of an audit beside questions: it takes a tenth of the interpreter's time then, and half a minute for a month of
+# 40,000 calls an hour.
 _REST_SECONDS = 0.002
 
 
@@ -119,12 +120,17 @@ class Whereabouts:
     def _wrong(self, catalog: Catalog) -> str:
         # An audit makes an object of every row: an octet takes it as long as sixteen of an index take its checksum.
         octets = 16 * (self._root / CATALOG).stat().st_size
-        return self._soundness.wrong((CATALOG, self._identity, id(catalog), catalog.version()), octets, self._audit)
+        return self._soundness.wrong(
+            (CATALOG, self._identity, id(catalog), catalog.version()),
+            octets,
+            self._audit,
+            lambda: self._audit(_REST_SECONDS),
+        )
 
-    def _audit(self) -> str:
+    def _audit(self, rest_seconds: float = 0) -> str:
         # On a connection of its own: it may run on another thread.
         try:
-            catalog = Catalog(self._root, readonly=True, rest_seconds=_REST_SECONDS)
+            catalog = Catalog(self._root, readonly=True, rest_seconds=rest_seconds)
         except StorageError as error:
             return error.hint
         with self._audit_lock:
