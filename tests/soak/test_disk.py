@@ -338,8 +338,9 @@ def test_sigterm_on_a_full_disk_leaves_the_packets_for_the_next_start(
 ) -> None:
     if not long:
         pytest.skip("SKIPPED: the server tries for half a minute; --soak-long runs this")
+    # It runs first: every packet that is sent reaches it then.
+    victim.start()
     with Traffic(victim.udp, calls=20, seconds=10) as traffic:
-        victim.start()
         faults.fail(Op.WRITE, "20*", errno.ENOSPC)
         traffic.join()
     victim.until(lambda: victim.taken() >= 1000, "taking")

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import httpx
+import pytest
 
 from sipflow.clock import SECOND_US, now_us
 from soak import tally
@@ -23,6 +24,7 @@ def _renewed(victim: Victim, old: int) -> float:
     return time.monotonic() - began
 
 
+@pytest.mark.timeout(600)  # the long form has eighty deaths
 def test_a_reader_that_dies_costs_no_packet(victim: Victim, long: bool) -> None:
     deaths = [signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT, signal.SIGTERM] * (20 if long else 1)
     longest = 0.0
