@@ -18,8 +18,8 @@ from sipflow.storage.layout import DATABASE
 _CALLS = (100, 1_000, 10_000, 20_000)
 _CALLS_QUICK = (100, 10_000)
 _HOUR_CALLS = 1_000
-# Of 20,000 calls a stream fills a chunk in ten seconds at that rate, and the end of a run closes all that are not full:
-# a run of twenty seconds would measure little else.
+# The end of a run closes every chunk that is open, full or not, and the more calls there are the more of them it
+# closes: of a long run that is a small part.
 _SPREAD_SECONDS = 90.0
 
 COLUMNS = [

@@ -5,7 +5,8 @@ python -m bench.query [--hours 720] [--calls 40000] [--real 7] [--media 60] [--a
 The root is that of bench/archive.py: indexes and catalog of full size. Cold means that catalog, indexes and data were
 dropped from the page cache and nothing was open. HTTP is asked of a real server on that root: one question at a time,
 and eight at a time. Right after the start it checks the catalog and counts the last day beside the questions; the
-other rows are asked once it rests. It does not pack: buckets that share their files with others cannot be packed.
+other rows of HTTP are asked once it rests. It does not pack: buckets that share their files with others cannot
+be packed.
 """
 
 import argparse

@@ -6,12 +6,11 @@
 #define _GNU_SOURCE
 #endif
 #include "guard.h"
+#include "loopback.h"
 #include "packet.h"
 #include "runs.h"
 
-#include <arpa/inet.h>
 #include <netinet/udp.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #define BUDGET   1472
@@ -20,27 +19,12 @@
 #define MESSAGES 4000
 #define HEAD     12 /* dialog, number, length */
 
-static int out, in;
 static uint32_t chance = 1;
 
 static uint32_t draw(uint32_t below)
 {
     chance = chance * 1664525 + 1013904223;
     return (uint32_t)((uint64_t)chance * below >> 32);
-}
-
-static void open_sockets(void)
-{
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof at;
-    int room = 8 << 20;
-    in = socket(AF_INET, SOCK_DGRAM, 0);
-    out = socket(AF_INET, SOCK_DGRAM, 0);
-    CHECK(in >= 0 && out >= 0);
-    setsockopt(in, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
-    CHECK(bind(in, (struct sockaddr *)&at, sizeof at) == 0);
-    CHECK(getsockname(in, (struct sockaddr *)&at, &size) == 0);
-    CHECK(connect(out, (struct sockaddr *)&at, sizeof at) == 0);
 }
 
 static void write_message(uint8_t *at, uint32_t dialog, uint32_t number, uint32_t n)

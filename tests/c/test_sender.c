@@ -9,31 +9,14 @@
 #include "cast.h"
 #include "crc32c.h"
 #include "guard.h"
+#include "loopback.h"
 #include "rtp.h"
 #include "sender.h"
 
-#include <arpa/inet.h>
 #include <netinet/udp.h>
-#include <sys/socket.h>
 
 #define START 1780000000000000ull
 #define CALLS 200
-
-static int out, in;
-
-static void open_sockets(void)
-{
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof at;
-    int room = 8 << 20;
-    in = socket(AF_INET, SOCK_DGRAM, 0);
-    out = socket(AF_INET, SOCK_DGRAM, 0);
-    CHECK(in >= 0 && out >= 0);
-    setsockopt(in, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
-    CHECK(bind(in, (struct sockaddr *)&at, sizeof at) == 0);
-    CHECK(getsockname(in, (struct sockaddr *)&at, &size) == 0);
-    CHECK(connect(out, (struct sockaddr *)&at, sizeof at) == 0);
-}
 
 /* Takes what came as one message into `octets`, of 65536; gives its length, -1 when nothing is
  * left, and the length of the datagrams in it: of one, or with UDP_GRO of many of which the last is

@@ -11,8 +11,7 @@
 #define RUNS 32
 /* Batches are of lengths so far apart: half of it is what a message costs in zeros. */
 #define STEP 64
-/* Larger than what a datagram can have, so that a frame may touch more than it has. */
-#define ROOM (SF_DATAGRAM_MAX + 1024)
+#define ROOM (SF_DATAGRAM_MAX + SF_RUNS_SLACK)
 
 struct run {
     uint8_t *octets;

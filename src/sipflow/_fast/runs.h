@@ -20,6 +20,9 @@
 
 struct sf_runs;
 
+/* Whoever writes a frame may touch so many octets from its place on, though it is shorter. */
+#define SF_RUNS_SLACK 1024
+
 /* For datagrams of up to `budget` octets; NULL when memory is short. */
 struct sf_runs *sf_runs_new(uint32_t budget);
 struct sf_runs *sf_runs_free(struct sf_runs *runs);

@@ -20,6 +20,8 @@
 #define FAR         8 /* and whose state is */
 #define LINE        64
 
+_Static_assert(SF_TALKER_ROOM <= SF_RUNS_SLACK, "a talker stays within the runs");
+
 /* Blocks are used again at once, while they are in the cache, whatever slot they were in. */
 struct block {
     struct block *next;

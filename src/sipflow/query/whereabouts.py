@@ -143,7 +143,8 @@ class Whereabouts:
             return error.hint
         finally:
             with self._audit_lock:
-                self._auditing = None
+                if self._auditing is catalog:  # a later one may have taken its place
+                    self._auditing = None
             catalog.close()
 
     def _walk(self, faults: list[Fault]) -> list[Part]:
